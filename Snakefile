@@ -1,0 +1,26 @@
+# From events to significances. `snakemake --cores N [--configfile my.yaml]`; the chain is in README.md.
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: Path(workflow.basedir) / "config" / "config.yaml"
+
+
+include: "workflow/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/template.smk"
+include: "workflow/rules/classifier.smk"
+include: "workflow/rules/background.smk"
+include: "workflow/rules/inference.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """The whole hunt of one configuration."""
+    default_target: True
+    input:
+        f"{RUN}/report.html",
+        f"{RUN}/summary.json",
+        workspaces(),
+        selections(),

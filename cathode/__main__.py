@@ -1,0 +1,7 @@
+"""`python -m cathode`."""
+
+import sys
+
+from cathode.cli import main
+
+sys.exit(main())

@@ -1,0 +1,149 @@
+"""From scores to counts, and from counts to a background estimate with every uncertainty of the generative model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cathode.classifier import Scores
+from cathode.closure import Closure
+from cathode.counts import PassingCounts, count_passing
+from cathode.stats.counting import effective_dof, z_slide
+from cathode.stats.random_effects import spread
+from cathode.stats.settings import StatisticsSettings
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BackgroundEstimate:
+    """Background of one window, method and working point. Yields are events in the signal region after the selection.
+
+    Attributes:
+        counts: observed and reference counts.
+        n_bkg: expected background, shifted by the measured mean non-closure.
+        initialisation, bootstrap: relative errors of the ensemble mean.
+        non_closure_mean, non_closure_sigma: log-bias of the method from pseudo signal regions, None if not measured.
+        n_windows: pseudo signal regions behind it.
+        nu: effective degrees of freedom of the relative errors together.
+        overdispersion: variance of folded counts over Poisson.
+        z_slide: display significance from two half ensembles, None where the method has no ensemble reference.
+        flags: what a reader must know about this number.
+    """
+
+    counts: PassingCounts
+    n_bkg: float
+    initialisation: float
+    bootstrap: float
+    non_closure_mean: float | None
+    non_closure_sigma: float | None
+    n_windows: int
+    nu: float
+    overdispersion: float
+    z_slide: float | None
+    flags: tuple[str, ...]
+
+    @property
+    def template(self) -> float:
+        """Relative statistical error of the reference sample, 1 / sqrt(m)."""
+        return float(1 / np.sqrt(self.counts.m)) if self.counts.m > 0 else 1.0
+
+    @property
+    def relative_sigma(self) -> float:
+        """Scale of the log-bias in the predictive p-value: ensemble and non-closure in quadrature."""
+        return float(np.sqrt(self.initialisation**2 + self.bootstrap**2 + (self.non_closure_sigma or 0.0) ** 2))
+
+    def sigma(self) -> dict[str, float | None]:
+        """Absolute uncertainties in events by source, and their quadratic sum."""
+        generative = self.counts.has_ensemble
+        parts: dict[str, float | None] = {
+            "template": self.n_bkg * self.template,
+            "initialisation": self.n_bkg * self.initialisation if generative else None,
+            "bootstrap": self.n_bkg * self.bootstrap if generative else None,
+            "non_closure": None if self.non_closure_sigma is None else self.n_bkg * self.non_closure_sigma,
+        }
+        return parts | {"total": float(np.sqrt(sum(v**2 for v in parts.values() if v is not None)))}
+
+
+def estimate_background(
+    scores: Scores, closure: Closure | None, working_points: tuple[float, ...], settings: StatisticsSettings
+) -> list[BackgroundEstimate]:
+    """Estimate the background behind each working point.
+
+    The central value is efficiency times events in the signal region (the conditional binomial, conservative when signal is
+    present), times exp(mean non-closure). Ensemble errors come from the nested design of R bootstraps x K initialisations:
+    the mean over members errs by sigma_boot sqrt(1 + 1/R), since a bootstrap measures the error of the data that all
+    members share, and by sigma_init / sqrt(R K).
+    """
+    out = []
+    for index, eps in enumerate(working_points):
+        c = count_passing(scores, eps)
+        flags: list[str] = []
+        boot = init = 0.0
+        components: list[tuple[float, float]] = []
+        if c.has_ensemble:
+            r, k = scores.n_bootstraps, scores.n_seeds
+            raw_boot, raw_init = spread(np.array(c.member_counts).reshape(r, k))
+            boot, init = raw_boot * float(np.sqrt(1 + 1 / r)), raw_init / float(np.sqrt(r * k))
+            components += [(boot, r - 1), (init, r * (k - 1))]
+        measured = closure.points[index] if closure else None
+        mean = measured.effects.mu if measured else 0.0
+        if measured:
+            components.append((measured.effects.sigma, closure_dof(measured.n_windows)))
+            if abs(measured.effects.mu) > 3 * measured.effects.mu_error:
+                flags.append("non-closure differs from zero by more than 3 standard errors")
+            if measured.effects.p_homogeneous < 0.01:
+                flags.append("pseudo signal regions disagree beyond their known errors")
+        elif scores.method in ("cathode", "cwola"):
+            flags.append("non-closure not measured")
+        if settings.shift == "positive":
+            mean = max(mean, 0.0)
+        if scores.method in ("idealised", "supervised"):
+            flags.append("truth labels used: a reference, not a search")
+        if c.m < 10:
+            flags.append(f"only {c.m:.1f} reference events pass")
+        out.append(
+            BackgroundEstimate(
+                c,
+                c.n_bkg * float(np.exp(mean)),
+                init,
+                boot,
+                measured.effects.mu if measured else None,
+                measured.effects.sigma if measured else None,
+                measured.n_windows if measured else 0,
+                effective_dof([p for p in components if p[0] > 0]),
+                settings.overdispersion,
+                half_ensemble_z(scores, eps),
+                tuple(flags),
+            )
+        )
+    return out
+
+
+def closure_dof(n_windows: int) -> int:
+    """Degrees of freedom of the non-closure scale: windows less the fitted mean."""
+    return max(1, n_windows - 1)
+
+
+def half_ensemble_z(scores: Scores, eps: float) -> float | None:
+    """`z_slide` with background from the first half of the classifier members and observation from the second.
+
+    Each member cuts at its own threshold; per fold, even events of the threshold sample set it, odd ones measure the efficiency.
+    None for methods whose reference sample is not split.
+    """
+    members = scores.ref_threshold_member_score
+    if len(members) == 0:
+        return None
+    n_members = members.shape[1]
+    fold = scores.ref_fold[scores.ref_part == 1]
+    observed, background = np.zeros(n_members), np.zeros(n_members)
+    for f in np.unique(scores.fold):
+        sample = members[fold == f]
+        thresholds = np.quantile(sample[::2], 1 - eps, axis=0)
+        data = scores.member_score[scores.fold == f]
+        observed += (data >= thresholds).sum(axis=0)
+        background += (sample[1::2] >= thresholds).mean(axis=0) * len(data)
+    half = n_members // 2
+    return z_slide(observed[half:], background[:half]) if background[:half].mean() > 0 else None

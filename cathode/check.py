@@ -1,0 +1,94 @@
+"""`cathode check` and `cathode show`: what a configuration would do, and what an artefact holds, on one screen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from cathode.config import Config
+from cathode.errors import ArtefactError, DataError
+from cathode.intake import describe_source, prepare_events
+from cathode.regions import pseudo_windows
+
+
+def describe(config: Config) -> str:
+    """Read the data and say what will be hunted: events per region, pseudo signal regions, outputs, jobs.
+
+    Raises DataError when a region has fewer events than its methods can use.
+    """
+    prepared = prepare_events(config.data, config.injection, config.mass_range, seed=config.seed)
+    events, mass = prepared.events, prepared.events.mass
+    lines = [
+        f"run {config.run}: {describe_source(config.data)}, {len(events)} events with "
+        f"{config.mass_range[0]:g} <= {config.data.mass} < {config.mass_range[1]:g} GeV",
+        f"features: {', '.join(events.names)}",
+    ]
+    if prepared.n_duplicates:
+        lines.append(f"warning: {prepared.n_duplicates} events repeat an earlier one exactly")
+    if prepared.labels.known:
+        n_signal = int(prepared.labels.label.sum())
+        lines.append(f"labels: {n_signal} signal events in the data, {len(prepared.spare)} spare ones for evaluation")
+    for j, name in enumerate(events.names):
+        values = events.features[:, j]
+        correlation = float(np.corrcoef(values, mass)[0, 1])
+        note = "  <- depends on the mass: biases CWoLa" if abs(correlation) > 0.2 else ""
+        lines.append(f"  {name}: {values.min():.4g} to {values.max():.4g}, correlation with mass {correlation:+.3f}{note}")
+    for window in config.regions.values():
+        n_signal_region = int(window.in_signal(mass).sum())
+        sideband = mass[window.in_sideband(mass)]
+        low = int((sideband < window.signal[0]).sum())
+        pseudo = pseudo_windows(window, sideband, config.closure.windows)
+        counts = [int(p.in_signal(mass).sum()) for p in pseudo]
+        shown = "hidden" if config.blind else str(n_signal_region)
+        lines.append(
+            f"window {window.name}: {shown} events in {window.signal[0]:g} - {window.signal[1]:g} GeV, {low} below, "
+            f"{len(sideband) - low} above; {len(pseudo)} pseudo signal regions with {min(counts)} to {max(counts)} events"
+        )
+        for name, count in (("signal region", n_signal_region), ("lower sideband", low), ("upper sideband", len(sideband) - low)):
+            if count < 100:
+                raise DataError(f"window {window.name}: found {count} events in the {name}, expected at least 100")
+        if min(counts) < 65:
+            smallest = pseudo[int(np.argmin(counts))]
+            raise DataError(
+                f"window {window.name}: pseudo signal region {smallest.signal[0]:.5g} - {smallest.signal[1]:.5g} GeV holds "
+                f"{min(counts)} events, expected at least 65; fewer closure.windows or a shorter windows.range would help"
+            )
+    n_label_free = sum(m in ("cathode", "cwola") for m in config.methods)
+    n_windows, n_methods = len(config.regions), len(config.methods)
+    per_window = 2 * ("cathode" in config.methods) + n_label_free * (config.closure.windows + 1) + 4 * n_methods + 1
+    lines.append(
+        f"hunts: {n_windows} windows x {n_methods} methods ({', '.join(config.methods)}) x "
+        f"{len(config.working_points)} working points; about {n_windows * per_window + 4} jobs"
+    )
+    lines.append(f"results: {config.folder}/summary.json, {config.folder}/report.html")
+    return "\n".join(lines)
+
+
+def describe_artefact(path: Path) -> str:
+    """Header and content of an artefact: schema, origin, and every array's shape."""
+    if not path.is_file():
+        raise ArtefactError(f"{path}: no such file")
+    try:
+        if path.suffix == ".parquet":
+            schema = pq.read_schema(path)
+            header = json.loads((schema.metadata or {})[b"cathode"])
+            body: list[str] = [f"  {f.name}: {f.type}" for f in schema]
+            body.append(f"  {pq.read_metadata(path).num_rows} rows")
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                header = json.loads(bytes(file["header"]).decode())
+                body = [f"  {k}: {file[k].dtype} {file[k].shape}" for k in file.files if k not in ("header", "tree")]
+        else:
+            tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            header = {k: tree.get(k) for k in ("schema", "made")}
+            content = tree.get("content", tree)
+            body = [f"  {key}: {json.dumps(value)[:100]}" for key, value in content.items()]
+    except Exception as error:  # anything may be wrong with a foreign file
+        raise ArtefactError(f"{path}: not a cathode artefact ({type(error).__name__}: {error})") from error
+    return "\n".join([f"{path}: {header['schema']}", f"  made: {json.dumps(header.get('made'))}", *body])
+
+

@@ -1,0 +1,217 @@
+"""The four methods, each as a choice of what is classified against what.
+
+`cathode` and `cwola` never see a label. `idealised` and `supervised` are reference classifiers that need truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cathode.classifier import ClassifierSettings, Sample, Scores, assign_folds, cross_fit
+from cathode.errors import FitError
+from cathode.regions import Window
+from cathode.seeds import derive_seed
+
+Array = NDArray[np.float64]
+Int = NDArray[np.integer]
+Progress = Callable[[int, int], None]
+
+LABEL_FREE = ("cathode", "cwola")
+NEED_LABELS = ("idealised", "supervised")
+METHODS = LABEL_FREE + NEED_LABELS
+
+
+def _plain(x: Array, fold: Int) -> Sample:
+    return Sample(x, fold, np.ones(len(x)))
+
+
+def _always(n: int) -> Int:
+    return np.full(n, -1, dtype=np.int16)
+
+
+def score_cathode(
+    x: Array,
+    row: Int,
+    window: Window,
+    template: tuple[Array, Int, Int],
+    layout: tuple[int, int],
+    spare: Array,
+    settings: ClassifierSettings,
+    *,
+    seed: int,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Scores:
+    """Signal-region data against the sampled template.
+
+    Args:
+        x, row: (n, d) features of the signal-region events and their input rows (n,); window: their region.
+        template: features (t, d), part (t,) and density member (t,) of the template; part 0 trains, 1 and 2 are held out.
+        layout: number of bootstraps and of seeds of the density ensemble.
+        spare: (s, d) features of spare signal events, scored for the evaluation only.
+    """
+    features, part, member = template
+    held = part > 0
+    held_fold = (np.arange(held.sum()) % settings.folds).astype(np.int16)
+    data = _plain(x, assign_folds(len(x), settings.folds, seed=derive_seed(seed, "folds")))
+    scored = cross_fit(
+        settings,
+        data,
+        _plain(features[~held], _always(int((~held).sum()))),
+        [data, _plain(features[held], held_fold), _plain(spare, _always(len(spare)))],
+        seed=seed,
+        device=device,
+        progress=progress,
+    )
+    ref_part = part[held]
+    return Scores(
+        "cathode",
+        window.name,
+        window.signal,
+        row,
+        data.fold,
+        scored[0].mean(axis=1),
+        scored[0],
+        scored[1].mean(axis=1),
+        held_fold,
+        np.ones(len(held_fold), dtype=np.float32),
+        ref_part,
+        member[held],
+        scored[1][ref_part == 1],
+        layout[0],
+        layout[1],
+        scored[2].mean(axis=1),
+    )
+
+
+def score_cwola(
+    x: Array,
+    mass: Array,
+    row: Int,
+    window: Window,
+    spare: Array,
+    settings: ClassifierSettings,
+    *,
+    seed: int,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Scores:
+    """Signal-region data against the recorded events of two neighbouring strips, each with half of the weight.
+
+    Source: Collins, Howe, Nachman, arXiv:1805.02664; equal weights as in arXiv:2109.00546. Biased by any feature that
+    depends on the mass. The strips' events set thresholds and measure efficiencies out of fold; they are too few to
+    do this on separate parts, so the efficiency equals the working point by construction and its uncertainty is the
+    count of strip events that pass.
+
+    Args:
+        x, mass, row: all events of the range.
+        window: its signal region and the strips next to it.
+        spare: (s, d) as in `score_cathode`.
+    """
+    inside = window.in_signal(mass)
+    low, high = window.in_strips(mass, settings.strip_width * window.width)
+    if min(low.sum(), high.sum()) < 50:
+        raise FitError(
+            f"cwola in {window.name}: found {low.sum()} and {high.sum()} events in the strips below and above, "
+            "expected at least 50 in each"
+        )
+    strips = low | high
+    weight = np.where(low, 0.5 / low.sum(), 0.5 / high.sum())[strips] * strips.sum()
+    data = _plain(x[inside], assign_folds(int(inside.sum()), settings.folds, seed=derive_seed(seed, "folds")))
+    fold = assign_folds(int(strips.sum()), settings.folds, seed=derive_seed(seed, "strip folds"))
+    reference = Sample(x[strips], fold, weight)
+    scored = cross_fit(
+        settings,
+        data,
+        reference,
+        [data, reference, _plain(spare, _always(len(spare)))],
+        seed=seed,
+        device=device,
+        progress=progress,
+    )
+    return Scores(
+        "cwola",
+        window.name,
+        window.signal,
+        row[inside],
+        data.fold,
+        scored[0].mean(axis=1),
+        scored[0],
+        scored[1].mean(axis=1),
+        fold,
+        weight,
+        np.zeros(len(fold), dtype=np.int8),
+        _always(len(fold)),
+        np.empty((0, settings.members), dtype=np.float32),
+        extra_score=scored[2].mean(axis=1),
+    )
+
+
+def score_reference(
+    method: str,
+    x: Array,
+    row: Int,
+    window: Window,
+    label: Int,
+    spare: Array,
+    settings: ClassifierSettings,
+    *,
+    seed: int,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Scores:
+    """Reference classifiers with truth labels: an upper bound for the others, never a search.
+
+    `idealised`: data against true background, the limit of a perfect template. One random half of the signal region
+    is the data, the background of the other half the reference, and the reverse; the two are averaged.
+    `supervised`: true signal (spare events included, out of fold) against true background.
+    The true background of the signal region sets thresholds and measures efficiencies.
+    """
+    fold = assign_folds(len(x), settings.folds, seed=derive_seed(seed, "folds"))
+    spare_fold = assign_folds(len(spare), settings.folds, seed=derive_seed(seed, "spare folds"))
+    events, background = _plain(x, fold), label == 0
+    targets = [events, _plain(spare, spare_fold if method == "supervised" else _always(len(spare)))]
+    if method == "supervised":
+        signal = Sample(
+            np.concatenate([x[~background], spare]),
+            np.concatenate([fold[~background], spare_fold]),
+            np.ones(int((~background).sum()) + len(spare)),
+        )
+        scored = cross_fit(
+            settings, signal, events.rows(background), targets, seed=seed, device=device, progress=progress
+        )
+    else:
+        half = np.random.default_rng(derive_seed(seed, "halves")).permutation(np.arange(len(x)) % 2)
+        both = [
+            cross_fit(
+                settings,
+                events.rows(half == h),
+                events.rows((half != h) & background),
+                targets,
+                seed=derive_seed(seed, "half", h),
+                device=device,
+                progress=progress,
+            )
+            for h in (0, 1)
+        ]
+        scored = [(a + b) / 2 for a, b in zip(*both, strict=True)]
+    n_ref = int(background.sum())
+    return Scores(
+        method,
+        window.name,
+        window.signal,
+        row,
+        fold,
+        scored[0].mean(axis=1),
+        scored[0],
+        scored[0].mean(axis=1)[background],
+        fold[background],
+        np.ones(n_ref),
+        np.zeros(n_ref, dtype=np.int8),
+        _always(n_ref),
+        np.empty((0, settings.members), dtype=np.float32),
+        extra_score=scored[1].mean(axis=1),
+    )

@@ -1,0 +1,114 @@
+"""The published classifier network, with all members of an ensemble trained in one batched pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cathode.errors import FitError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Settings of the network; the defaults but for `epochs` and `batch` are published (arXiv:2109.00546, section III).
+
+    Attributes:
+        hidden: width of each hidden layer; `layers`: their number.
+        epochs: passes over the training events (published: 100).
+        batch: events per step (published: 128).
+        learning_rate: of Adam.
+        average_epochs: epochs with the lowest validation loss whose scores are averaged.
+        validation: share of the training events that only selects those epochs.
+    """
+
+    hidden: int = 64
+    layers: int = 3
+    epochs: int = 30
+    batch: int = 512
+    learning_rate: float = 1e-3
+    average_epochs: int = 10
+    validation: float = 0.2
+
+
+@dataclass(frozen=True)
+class NetworkMember:
+    """One member: standardisation and its best epochs, each a list of (weight, bias)."""
+
+    mean: Array
+    sd: Array
+    epochs: list[list[tuple[torch.Tensor, torch.Tensor]]]
+
+    def predict(self, x: Array) -> NDArray[np.float32]:
+        """Mean log-odds over the kept epochs `(n,)` for features `x (n, d)`."""
+        total = np.zeros(len(x), dtype=np.float32)
+        with torch.no_grad():
+            for start in range(0, len(x), 16384):
+                part = slice(start, start + 16384)
+                z = torch.tensor((x[part] - self.mean) / self.sd, dtype=torch.float32)
+                for layers in self.epochs:
+                    h = z
+                    for i, (w, b) in enumerate(layers):
+                        h = torch.addmm(b, h, w)
+                        h = torch.relu(h) if i + 1 < len(layers) else h
+                    total[part] += h[:, 0].numpy()
+        return total / len(self.epochs)
+
+
+def fit_networks(
+    settings: NetworkSettings, x: Array, y: Array, weight: Array, seeds: list[int], *, device: str = "cpu"
+) -> list[NetworkMember]:
+    """Train one network per seed; arguments as in `fit_trees`. Raises FitError when a loss is not finite."""
+    s, n_members = settings, len(seeds)
+    mean, sd = x.mean(axis=0), x.std(axis=0)
+    inputs = torch.tensor((x - mean) / sd, dtype=torch.float32, device=device)
+    target = torch.tensor(y, dtype=torch.float32, device=device)
+    w = torch.tensor(weight / weight.mean(), dtype=torch.float32, device=device)
+    order = torch.Generator().manual_seed(seeds[0])
+    shuffled = torch.randperm(len(x), generator=order).to(device)
+    n_val = int(s.validation * len(x))
+    val, train = shuffled[:n_val], shuffled[n_val:]
+    sizes = [x.shape[1], *([s.hidden] * s.layers), 1]
+    params: list[torch.Tensor] = []
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+        weights = torch.stack([torch.randn(a, b, generator=g) * (2 / a) ** 0.5 for g in generators])
+        params += [weights.to(device).requires_grad_(), torch.zeros(n_members, 1, b, device=device, requires_grad=True)]
+    optimiser = torch.optim.Adam(params, lr=s.learning_rate, fused=True)
+    n_steps = max(1, len(train) // s.batch)
+
+    def losses(index: torch.Tensor) -> torch.Tensor:
+        h = inputs[index].expand(n_members, -1, -1)
+        for i in range(0, len(params), 2):
+            h = torch.baddbmm(params[i + 1], h, params[i])
+            h = torch.relu(h) if i + 2 < len(params) else h
+        each = torch.nn.functional.binary_cross_entropy_with_logits(
+            h[..., 0], target[index].expand(n_members, -1), reduction="none"
+        )
+        return (each * w[index]).mean(dim=1)
+
+    history: list[tuple[Array, list[torch.Tensor]]] = []
+    for epoch in range(s.epochs):
+        index = train[torch.randperm(len(train), generator=order).to(device)]
+        for step in range(n_steps):
+            loss = losses(index[step * s.batch : (step + 1) * s.batch]).sum()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        with torch.no_grad():
+            score = losses(val).cpu().double().numpy()
+        if not np.all(np.isfinite(score)):
+            raise FitError(f"network: validation loss is {score} in epoch {epoch + 1}, expected finite numbers")
+        history.append((score, [p.detach().cpu().clone() for p in params]))
+    members = []
+    for e in range(n_members):
+        best = sorted(range(len(history)), key=lambda i: float(history[i][0][e]))[: s.average_epochs]
+        epochs = [
+            [(history[i][1][j][e], history[i][1][j + 1][e]) for j in range(0, len(params), 2)] for i in sorted(best)
+        ]
+        members.append(NetworkMember(mean, sd, epochs))
+    return members

@@ -1,0 +1,215 @@
+"""The command line: every workflow step as a command, derived from the steps' signatures, and the one error boundary."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import logging
+import os
+import sys
+import typing
+from pathlib import Path
+from typing import Any
+
+from cathode.errors import CathodeError, ConfigError
+
+log = logging.getLogger("cathode")
+
+WILDCARDS = ("method", "pseudo")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command. Returns 0, or 2 after one line on standard error for anything that cathode refuses."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # one thread per job: two that spin on a busy machine cost far more than they win
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.INFO, stream=sys.stderr)
+    try:
+        arguments = _parser().parse_args(argv)
+        import torch
+
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True)
+        arguments.run(arguments)
+        return 0
+    except CathodeError as error:
+        print(f"cathode: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 141
+
+
+def _parser() -> argparse.ArgumentParser:
+    from cathode.steps import STEPS
+    from cathode.version import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="cathode",
+        description="Anomaly-detection bump hunt: from events to a significance. `cathode check my.yaml` says in seconds "
+        "what a configuration would do; `snakemake` runs all of it; each step is also a command of its own.",
+    )
+    parser.add_argument("--version", action="version", version=f"cathode {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    check = commands.add_parser("check", help="read configuration and data, say what will be hunted")
+    check.add_argument("config", nargs="?", default=None, help="YAML file; without one, the default hunt")
+    check.set_defaults(run=_check)
+    show = commands.add_parser("show", help="print the header of an artefact and what is inside")
+    show.add_argument("file")
+    show.set_defaults(run=_show)
+    schema = commands.add_parser("schema", help="print the JSON schema of the configuration")
+    schema.set_defaults(run=lambda _: print(json.dumps(_schema(), indent=1)))
+    for name, step in STEPS.items():
+        text = (inspect.getdoc(step) or "").strip()
+        command = commands.add_parser(name.replace("_", "-"), help=text.splitlines()[0], description=text)
+        for parameter in artefacts(name):
+            several = _is_list(parameter.annotation)
+            command.add_argument(
+                f"--{parameter.name}",
+                required=not several,
+                nargs="*" if several else None,
+                default=[] if several else None,
+                metavar="FILE",
+                help=f"artefact to read ({_element(parameter.annotation).__name__})",
+            )
+        for wildcard in wildcards(name):
+            command.add_argument(f"--{wildcard}", required=True, metavar="NAME")
+        if "window" in _keywords(name):
+            command.add_argument("--window", required=True, metavar="NAME", help="window by name, e.g. m3500")
+        if sections(name):
+            command.add_argument(
+                "--config",
+                required=True,
+                metavar="YAML|JSON",
+                help=f"a configuration file, or exactly these sections as JSON: {', '.join(sections(name))}",
+            )
+        command.add_argument("--out", required=True, nargs="+", metavar="FILE", help="artefact(s) to write")
+        if name == "summarise":
+            command.add_argument("--benchmarks", metavar="FOLDER", help="time and memory of the workflow's rules")
+        command.set_defaults(run=_run_step, step=name)
+    return parser
+
+
+# --- what a signature says
+
+
+def _signature(name: str) -> inspect.Signature:
+    from cathode.steps import STEPS
+
+    return inspect.signature(STEPS[name], eval_str=True)
+
+
+def artefacts(name: str) -> list[inspect.Parameter]:
+    """The artefacts that a step reads."""
+    return [p for p in _signature(name).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+
+def _keywords(name: str) -> list[str]:
+    return [p.name for p in _signature(name).parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+
+def wildcards(name: str) -> list[str]:
+    """The wildcards of a step besides the window."""
+    return [k for k in _keywords(name) if k in WILDCARDS]
+
+
+def sections(name: str) -> list[str]:
+    """The sections of the configuration that a step may see."""
+    return [k for k in _keywords(name) if k not in WILDCARDS]
+
+
+def _is_list(annotation: Any) -> bool:
+    return typing.get_origin(annotation) is list
+
+
+def _element(annotation: Any) -> Any:
+    return typing.get_args(annotation)[0] if _is_list(annotation) else annotation
+
+
+# --- running a step
+
+
+def _run_step(arguments: argparse.Namespace) -> None:
+    from cathode import io
+    from cathode.results import Figures, Json, Picture
+    from cathode.steps import STEPS
+    from cathode.version import __version__
+
+    name = arguments.step
+    inputs: dict[str, str] = {}
+    positional = []
+    for parameter in artefacts(name):
+        given, kind = getattr(arguments, parameter.name), _element(parameter.annotation)
+        paths = [Path(p) for p in (given if isinstance(given, list) else [given])]
+        read = [Picture(p.stem, p.read_bytes()) if kind is Picture else io.read(p, kind) for p in paths]
+        for i, path in enumerate(paths):
+            inputs[parameter.name if len(paths) == 1 else f"{parameter.name}[{i}]"] = io.sha256(path)
+        positional.append(read if _is_list(parameter.annotation) else read[0])
+    keywords = {w: getattr(arguments, w) for w in wildcards(name)}
+    keywords |= _load_sections(arguments, sections(name))
+    result = STEPS[name](*positional, **keywords)
+    outs = [Path(p) for p in arguments.out]
+    made = io.Made(name, __version__, inputs)
+    if isinstance(result, Figures):
+        missing = sorted({p.name for p in outs} - set(result.files))
+        if missing:
+            raise ConfigError(f"--out: {name} draws no {missing[0]}, expected among {', '.join(sorted(result.files))}")
+        for path in outs:
+            io.write(Figures({path.name: result.files[path.name]}), path.parent, made)
+        return
+    results = result if isinstance(result, tuple) else (result,)
+    if len(results) != len(outs):
+        raise ConfigError(f"--out: found {len(outs)} files, expected {len(results)} for {name}")
+    if name == "summarise" and isinstance(results[0], Json):
+        from cathode.timing import collect_timing
+
+        results[0].tree["timing"] = collect_timing(arguments.benchmarks)
+    for obj, path in zip(results, outs, strict=True):
+        io.write(obj, path, made)
+
+
+def _load_sections(arguments: argparse.Namespace, names: list[str]) -> dict[str, Any]:
+    """Settings from inline JSON (exactly the declared sections) or from a configuration file."""
+    if not names:
+        return {}
+    from cathode.config import load_config, load_section
+
+    text = arguments.config
+    if text.lstrip().startswith("{"):
+        given = json.loads(text)
+        if set(given) != set(names):
+            raise ConfigError(f"--config: found sections {sorted(given)}, expected exactly {sorted(names)}")
+        return {name: load_section(name, given[name]) for name in names}
+    config = load_config(text)
+    out = {name: getattr(config, name) for name in names if name not in ("window", "config")}
+    if "config" in names:
+        out["config"] = config
+    if "window" in names:
+        if arguments.window not in config.regions:
+            raise ConfigError(f"--window: found {arguments.window}, expected one of {', '.join(config.regions)}")
+        out["window"] = config.regions[arguments.window]
+    return out
+
+
+# --- commands besides the steps
+
+
+def _schema() -> dict[str, Any]:
+    from cathode.config import json_schema
+
+    return json_schema()
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from cathode.check import describe
+    from cathode.config import load_config
+
+    print(describe(load_config(arguments.config)))
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    from cathode.check import describe_artefact
+
+    print(describe_artefact(Path(arguments.file)))

@@ -1,0 +1,107 @@
+"""Non-closure: how far the interpolated background misses the truth where the truth is known, in the sidebands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cathode.classifier import Scores
+from cathode.counts import count_passing
+from cathode.errors import ConfigError
+from cathode.stats.random_effects import RandomEffects, random_effects, spread
+
+
+@dataclass(frozen=True)
+class ClosureSettings:
+    """The held-out closure test.
+
+    Attributes:
+        windows: disjoint pseudo signal regions in the sidebands, each with its own training of the whole chain.
+        bootstraps, seeds: density members per pseudo signal region (nested as in the signal region, only fewer).
+        efficiency_oversampling: template events per event that set thresholds and measure efficiencies.
+    """
+
+    windows: int = 12
+    bootstraps: int = 2
+    seeds: int = 2
+    efficiency_oversampling: float = 20.0
+
+    def __post_init__(self) -> None:
+        if self.windows < 4:
+            raise ConfigError(
+                f"closure.windows: found {self.windows}, expected at least 4: with fewer, the non-closure's own "
+                "uncertainty is unknown"
+            )
+        if self.bootstraps < 2 or self.seeds < 2:
+            raise ConfigError("closure: expected bootstraps >= 2 and seeds >= 2")
+
+
+@dataclass(frozen=True)
+class ClosurePoint:
+    """Non-closure behind one working point.
+
+    Attributes:
+        eps_bkg: working point.
+        n_windows: pseudo signal regions used.
+        effects: mean log-bias, its error and its scatter beyond known errors.
+        sigma_boot, sigma_init: relative ensemble spread in the pseudo signal regions.
+        observed, predicted, relative_error: per window; the error is that of the prediction (template and ensemble).
+    """
+
+    eps_bkg: float
+    n_windows: int
+    effects: RandomEffects
+    sigma_boot: float
+    sigma_init: float
+    observed: tuple[float, ...]
+    predicted: tuple[float, ...]
+    relative_error: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Closure:
+    """Non-closure of one window and method.
+
+    Attributes:
+        window, method: what was tested.
+        names, intervals: the pseudo signal regions.
+        points: per working point.
+    """
+
+    window: str
+    method: str
+    names: tuple[str, ...]
+    intervals: tuple[tuple[float, float], ...]
+    points: tuple[ClosurePoint, ...]
+
+
+def measure_closure(
+    window: str, tests: list[Scores], working_points: tuple[float, ...], *, overdispersion: float
+) -> Closure:
+    """Combine the scored pseudo signal regions of one window and method by random effects.
+
+    The known error of each prediction holds the template's count and the ensemble's own errors there (bootstrap and
+    initialisation, pooled over the pseudo signal regions), so that the scatter is what exceeds them and nothing is
+    counted twice when the signal region adds its own ensemble errors.
+    """
+    r, k = tests[0].n_bootstraps, tests[0].n_seeds
+    points = []
+    for eps in working_points:
+        counts = [count_passing(t, eps) for t in tests]
+        n = np.array([float(c.n_obs) for c in counts])
+        b = np.array([max(c.n_bkg, 1e-3) for c in counts])
+        known2 = np.array([1 / max(c.m, 1.0) for c in counts])
+        boot = init = 0.0
+        filled = [c.member_counts for c in counts if c.has_ensemble and sum(c.member_counts) > 0]
+        if filled:
+            boot, init = spread(np.array(filled).reshape(-1, r, k))
+            known2 = known2 + boot**2 * (1 + 1 / r) + init**2 / (r * k)
+        error = np.sqrt(known2)
+        effects = random_effects(n, b, error, overdispersion=overdispersion)
+        points.append(
+            ClosurePoint(eps, len(tests), effects, boot, init, *(tuple(map(float, v)) for v in (n, b, error)))
+        )
+    return Closure(
+        window, tests[0].method, tuple(t.window for t in tests), tuple(t.interval for t in tests), tuple(points)
+    )

@@ -1,0 +1,214 @@
+"""The configuration: every room's settings composed, loaded from YAML, checked, and cut into what a step may see.
+
+This is the only module that knows YAML and pydantic. Defaults live in the rooms' settings classes and nowhere else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import typing
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from cathode.classifier import ClassifierSettings
+from cathode.classifier.methods import METHODS, NEED_LABELS
+from cathode.closure import ClosureSettings
+from cathode.errors import ConfigError
+from cathode.intake.settings import DataSettings, InjectionSettings
+from cathode.regions import Window, WindowSettings
+from cathode.stats.settings import StatisticsSettings
+from cathode.template import BackgroundSettings, TemplateSettings
+
+DEMO_SIGNAL = 360
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a hunt is configured by. Any key left out has the default shown here.
+
+    Attributes:
+        run: name of the run; results go to <results_dir>/<run>/.
+        seed: the one seed, all others derive from it.
+        results_dir: output folder.
+        data, injection, windows: what is hunted in, and where.
+        methods: cathode, cwola; with labels also idealised, supervised.
+        background, template, classifier, closure, statistics: how.
+        working_points: background efficiencies at which events are selected.
+        blind: no signal-region event is read by any step.
+        device: auto (a GPU when there is one), cpu or cuda.
+    """
+
+    run: str = "demo"
+    seed: int = 1
+    results_dir: str = "results"
+    data: DataSettings = DataSettings()
+    injection: InjectionSettings = InjectionSettings()
+    windows: WindowSettings = WindowSettings()
+    methods: tuple[str, ...] = ("cathode", "cwola")
+    background: BackgroundSettings = BackgroundSettings()
+    template: TemplateSettings = TemplateSettings()
+    classifier: ClassifierSettings = ClassifierSettings()
+    working_points: tuple[float, ...] = (0.1, 0.01, 0.001)
+    closure: ClosureSettings = ClosureSettings()
+    statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
+    blind: bool = False
+    device: typing.Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.run or any(c in self.run for c in "/\\ "):
+            raise ConfigError(f"run: found {self.run!r}, expected a name without slashes or spaces")
+        for eps in self.working_points:
+            if not 0 < eps < 1:
+                raise ConfigError(f"working_points: found {eps:g}, expected numbers strictly between 0 and 1")
+        if not self.working_points or len(set(self.working_points)) < len(self.working_points):
+            raise ConfigError("working_points: expected at least one, none repeated")
+        for method in self.methods:
+            if method not in METHODS:
+                raise ConfigError(f"methods: found {method}{_nearest(method, METHODS)}, expected {', '.join(METHODS)}")
+            if method in NEED_LABELS and self.data.label is None:
+                raise ConfigError(f"methods: {method} needs truth labels, expected data.label to name their column")
+        if not self.methods or len(set(self.methods)) < len(self.methods):
+            raise ConfigError("methods: expected at least one, none repeated")
+        if self.injection.n_signal is not None and self.data.label is None:
+            raise ConfigError("injection.n_signal: needs truth labels, expected data.label to name their column")
+
+    @property
+    def regions(self) -> dict[str, Window]:
+        """Windows by name, in GeV. When blind, every window hides the signal regions of all others, too."""
+        windows = self.windows.windows(self.data.unit)
+        if not self.blind:
+            return windows
+        hidden = tuple(w.signal for w in windows.values())
+        return {name: dataclasses.replace(w, hidden=hidden) for name, w in windows.items()}
+
+    @property
+    def mass_range(self) -> tuple[float, float]:
+        """The mass range in GeV."""
+        low, high = self.windows.range
+        return low * self.data.unit, high * self.data.unit
+
+    @property
+    def blinded(self) -> tuple[tuple[float, float], ...]:
+        """Intervals (GeV) whose events are dropped at intake: all signal regions when blind, else none."""
+        return tuple(w.signal for w in self.windows.windows(self.data.unit).values()) if self.blind else ()
+
+    @property
+    def folder(self) -> str:
+        """Where the results of this run go."""
+        return f"{self.results_dir}/{self.run}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, defaults included."""
+        return typing.cast(dict[str, Any], _adapter(Config).dump_python(self, mode="json"))
+
+    def sha256(self) -> str:
+        """Checksum of everything that can change a number (not where results go or on what device)."""
+        tree = {k: v for k, v in self.as_dict().items() if k not in ("run", "results_dir", "device")}
+        return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def load_config(source: str | Path | dict[str, Any] | None = None) -> Config:
+    """Config from a YAML file, a mapping, or nothing (all defaults). Raises ConfigError with file and key."""
+    where, tree = "configuration", source
+    if isinstance(source, str | Path):
+        where = str(source)
+        try:
+            tree = yaml.safe_load(Path(source).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{where}: {error.strerror}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
+    tree = {} if tree is None else tree
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{where}: found {type(tree).__name__}, expected keys and values")
+    tree = dict(tree)
+    data = tree.get("data")
+    if data is None or (isinstance(data, dict) and data.get("source", "demo") == "demo"):
+        tree["data"] = {"label": "label"} | {k: v for k, v in (data or {}).items() if v is not None or k != "label"}
+        injection = tree.get("injection")
+        if injection is None or (isinstance(injection, dict) and injection.get("n_signal") is None):
+            tree["injection"] = (injection or {}) | {"n_signal": DEMO_SIGNAL}
+    return typing.cast(Config, validate(Config, tree, where))
+
+
+def validate(kind: Any, tree: Any, where: str) -> Any:
+    """An object of settings class `kind` from plain values; unknown keys and wrong types are ConfigErrors."""
+    _check_keys(kind, tree, where, "")
+    try:
+        return _adapter(kind).validate_json(json.dumps(tree, default=str), strict=True)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{where}: {key}: found {first['input']!r}, expected: {first['msg']}") from error
+
+
+def _nearest(name: str, known: typing.Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _check_keys(kind: Any, tree: Any, where: str, path: str) -> None:
+    """Refuse keys that `kind` or any settings class inside it does not have."""
+    for option in typing.get_args(kind) if not dataclasses.is_dataclass(kind) else (kind,):
+        if dataclasses.is_dataclass(option) and isinstance(tree, dict):
+            hints = typing.get_type_hints(option)
+            known = [f.name for f in dataclasses.fields(option)]
+            for key, value in tree.items():
+                if key not in known:
+                    raise ConfigError(
+                        f"{where}: unknown key {path}{key}{_nearest(key, known)}; known here: {', '.join(known)}"
+                    )
+                _check_keys(hints[key], value, where, f"{path}{key}.")
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of the configuration file, for editors."""
+    schema = _adapter(Config).json_schema()
+    for part in (schema, *schema.get("$defs", {}).values()):
+        if part.get("type") == "object" and "properties" in part:
+            part["additionalProperties"] = False
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "cathode configuration", **schema}
+
+
+def dump_sections(config: Config, names: typing.Iterable[str], window: str | None = None) -> dict[str, Any]:
+    """Plain values of the named sections; `window` is resolved to the one region of that name."""
+    out = {}
+    for name in sorted(names):
+        special = {"window": window and config.regions.get(window), "config": config}
+        value = special[name] if name in special else getattr(config, name)
+        out[name] = _adapter(_section_kinds()[name]).dump_python(value, mode="json")
+    return out
+
+
+@lru_cache
+def _section_kinds() -> dict[str, Any]:
+    """Types of everything a step can declare: the sections of the configuration and what is derived from them."""
+    return typing.get_type_hints(Config) | {
+        "config": Config,
+        "window": Window,
+        "mass_range": tuple[float, float],
+        "blinded": tuple[tuple[float, float], ...],
+    }
+
+
+def load_section(name: str, value: Any) -> Any:
+    """The inverse of `dump_sections` for one section."""
+    kinds = _section_kinds()
+    if name not in kinds:
+        raise ConfigError(f"--config: unknown section {name}{_nearest(name, kinds)}")
+    return validate(kinds[name], value, f"--config: {name}")

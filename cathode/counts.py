@@ -1,0 +1,93 @@
+"""Counting events behind a working point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cathode.classifier import Scores
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class PassingCounts:
+    """Events behind one working point, summed over folds.
+
+    Attributes:
+        eps_bkg: nominal background efficiency.
+        n_sr: events in the signal region.
+        n_obs: those that pass.
+        n_bkg: measured efficiency times events, summed over folds, no correction applied.
+        m: reference events that pass; for weighted events the effective number (sum w)^2 / sum w^2.
+        member_counts: passing reference events per density member; empty without a density model.
+    """
+
+    eps_bkg: float
+    n_sr: int
+    n_obs: int
+    n_bkg: float
+    m: float
+    member_counts: tuple[float, ...]
+
+    @property
+    def has_ensemble(self) -> bool:
+        """Whether the reference was drawn from a density ensemble."""
+        return len(self.member_counts) > 0
+
+    @property
+    def tau(self) -> float:
+        """Exposure ratio of reference to signal region, m / n_bkg."""
+        return self.m / self.n_bkg if self.n_bkg > 0 else 1.0
+
+
+def thresholds(scores: Scores, eps_bkg: float) -> dict[int, float]:
+    """Score from which on events pass, per fold: a share `eps_bkg` of the threshold sample lies there.
+
+    Where one reference sample sets the threshold and measures the efficiency, the threshold is its k-th highest score with
+    k = eps (n + 1), at least 1.
+    """
+    setting = scores.ref_part <= 1
+    out = {}
+    for f in np.unique(scores.fold):
+        ordered = np.sort(scores.ref_score[setting & (scores.ref_fold == f)])
+        k = min(max(1, round(eps_bkg * (len(ordered) + 1))), len(ordered))
+        out[int(f)] = float(ordered[-k])
+    return out
+
+
+def passing(scores: Scores, eps_bkg: float) -> Mask:
+    """Mask `(n,)` of the signal-region events that pass the threshold of their fold."""
+    mask = np.zeros(len(scores.score), dtype=bool)
+    for f, threshold in thresholds(scores, eps_bkg).items():
+        mask |= (scores.fold == f) & (scores.score >= threshold)
+    return mask
+
+
+def count_passing(scores: Scores, eps_bkg: float) -> PassingCounts:
+    """Count data and reference behind `eps_bkg`.
+
+    Thresholds and efficiency use disjoint reference events where the reference is split. Where it is not, the
+    threshold is itself a reference event and the expected efficiency of a new event is k / (n + 1), exact for k-th order
+    statistics of a continuous score (equal weights).
+    """
+    split = bool((scores.ref_part > 0).any())
+    measuring = scores.ref_part != 1
+    n_members = scores.n_bootstraps * scores.n_seeds
+    member_counts = np.zeros(n_members)
+    n_obs, n_bkg, sum_w, sum_w2 = 0, 0.0, 0.0, 0.0
+    for f, threshold in thresholds(scores, eps_bkg).items():
+        data, ref = scores.fold == f, measuring & (scores.ref_fold == f)
+        passes = ref & (scores.ref_score >= threshold)
+        w, n_ref = scores.ref_weight[passes].astype(float), int(ref.sum())
+        total = float(scores.ref_weight[ref].sum(dtype=float)) * (1.0 if split else (n_ref + 1) / n_ref)
+        n_obs += int((scores.score[data] >= threshold).sum())
+        n_bkg += float(w.sum()) / total * int(data.sum())
+        sum_w += float(w.sum())
+        sum_w2 += float((w**2).sum())
+        if n_members:
+            member_counts += np.bincount(scores.ref_member[passes], minlength=n_members)
+    m = sum_w**2 / sum_w2 if sum_w2 > 0 else 0.0
+    return PassingCounts(eps_bkg, len(scores.score), n_obs, n_bkg, m, tuple(float(v) for v in member_counts))

@@ -1,0 +1,69 @@
+"""Settings of the data intake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cathode.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where events come from and what of them is used.
+
+    Attributes:
+        source: `demo` (bundled simulation), `files` (yours).
+        files: paths or globs, relative to the working directory.
+        format: `lhco` (15-column LHC Olympics table), `table` (any other), or `auto`.
+        key: HDF5 key, where a file has several.
+        mass: column of the resonant variable; mass_unit: its unit.
+        features: columns the models see; never the mass itself.
+        define: new columns from old ones, by name.
+        select: boolean expression on columns; events without it are dropped.
+        label: truth column (0 background, 1 signal), for evaluation, injection and reference classifiers only.
+    """
+
+    source: Literal["demo", "files"] = "demo"
+    files: tuple[str, ...] = ()
+    format: Literal["auto", "lhco", "table"] = "auto"
+    key: str | None = None
+    mass: str = "mjj"
+    mass_unit: Literal["GeV", "TeV"] = "GeV"
+    features: tuple[str, ...] = ("mj1", "delta_mj", "tau21_j1", "tau21_j2")
+    define: dict[str, str] = field(default_factory=dict)
+    select: str | None = None
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.source == "files" and not self.files:
+            raise ConfigError("data.files: found none, expected at least one path with data.source: files")
+        if self.source == "demo" and self.files:
+            raise ConfigError("data.files: found paths with data.source: demo, expected data.source: files")
+        if not self.features:
+            raise ConfigError("data.features: found none, expected at least one column")
+        if len(set(self.features)) < len(self.features):
+            raise ConfigError(f"data.features: found a repeated column in {', '.join(self.features)}")
+        for name, what in ((self.mass, "the mass"), (self.label, "the label")):
+            if name in self.features:
+                raise ConfigError(f"data.features: found {name}, which is {what}, expected columns other than it")
+
+    @property
+    def unit(self) -> float:
+        """One input mass unit in GeV."""
+        return 1000.0 if self.mass_unit == "TeV" else 1.0
+
+
+@dataclass(frozen=True)
+class InjectionSettings:
+    """How much labelled signal stays in the data.
+
+    Attributes:
+        n_signal: signal events kept, drawn by seed; null keeps the file as it is (the demo then keeps 360 of its 10,000).
+    """
+
+    n_signal: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.n_signal is not None and self.n_signal < 0:
+            raise ConfigError(f"injection.n_signal: found {self.n_signal}, expected 0 or more")

@@ -1,0 +1,249 @@
+"""The only module that opens artefacts: typed objects in parquet, npz or JSON, each with a header.
+
+The header is one sorted JSON string: schema `cathode/<kind>/<version>`, the step that made the file with the package's
+version, and the SHA-256 of every input. It holds no time, host or path, so equal inputs give equal bytes. Files are
+written to a temporary name and renamed: nothing unfinished ever carries a final name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
+
+from cathode.classifier import Scores
+from cathode.closure import Closure
+from cathode.errors import ArtefactError
+from cathode.events import Events, Labels
+from cathode.results import Estimates, Figures, Hunts, Json, Page, Picture, Selected, Truth
+from cathode.template import DensityEnsemble, Template
+from cathode.template.flows import FlowDensity, FlowSettings
+from cathode.template.histogram import HistogramDensity, HistogramSettings
+from cathode.template.mass import MassModel
+from cathode.template.scaling import Gaussianiser, LogitScaler
+
+VERSION = 1
+_NESTED = {
+    c.__name__: c
+    for c in (
+        DensityEnsemble, HistogramDensity, HistogramSettings, FlowDensity, FlowSettings, Gaussianiser, LogitScaler,
+        MassModel, Scores,
+    )
+}  # fmt: skip
+_KINDS: dict[type, tuple[str, str]] = {
+    Events: ("events", "parquet"),
+    Labels: ("labels", "parquet"),
+    Template: ("template", "parquet"),
+    Selected: ("selected", "parquet"),
+    DensityEnsemble: ("density", "npz"),
+    Scores: ("scores", "npz"),
+    Closure: ("closure", "json"),
+    Estimates: ("background", "json"),
+    Hunts: ("hunts", "json"),
+    Truth: ("truth", "json"),
+    Json: ("json", "raw"),
+    Page: ("page", "raw"),
+    Figures: ("figures", "folder"),
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """Where an artefact comes from: step, package version and checksums of the inputs by name."""
+
+    step: str
+    version: str
+    inputs: dict[str, str]
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write(obj: Any, path: Path, made: Made) -> None:
+    """Write an artefact under its final name, at once or not at all."""
+    kind, form = _KINDS[type(obj)]
+    header = json.dumps(
+        {"schema": f"cathode/{kind}/{VERSION}", "made": dataclasses.asdict(made)}, sort_keys=True
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if form == "folder":
+        _write_figures(obj, path)
+        return
+    writers: dict[str, Callable[[Any, Path, str], None]] = {
+        "parquet": _write_parquet,
+        "npz": _write_npz,
+        "json": _write_json,
+        "raw": _write_raw,
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        writers[form](obj, temporary, header)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: Path, kind: type) -> Any:
+    """Read an artefact of the given class. Raises ArtefactError for anything else, naming what was found."""
+    name, form = _KINDS[kind]
+    readers: dict[str, Callable[[Path, type, str], Any]] = {
+        "parquet": _read_parquet,
+        "npz": _read_npz,
+        "json": _read_json,
+        "raw": _read_raw,
+    }
+    if not path.is_file():
+        raise ArtefactError(f"{path}: no such file, expected a cathode/{name} artefact")
+    try:
+        return readers[form](path, kind, f"cathode/{name}/{VERSION}")
+    except ArtefactError:
+        raise
+    except Exception as error:  # a damaged file may fail anywhere in its library
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ArtefactError(f"{path}: expected cathode/{name}/{VERSION}, found a damaged or foreign file: {reason}") from error
+
+
+def _check(header: str | None, expected: str, path: Path) -> None:
+    found = json.loads(header)["schema"] if header else "a file without header"
+    if found != expected:
+        raise ArtefactError(f"{path}: expected {expected}, found {found}")
+
+
+# --- parquet: one column per feature
+
+
+def _write_parquet(obj: Any, path: Path, header: str) -> None:
+    columns: dict[str, Any] = {}
+    constant: dict[str, Any] = {}
+    for field in dataclasses.fields(obj):
+        value = getattr(obj, field.name)
+        if isinstance(value, np.ndarray) and value.ndim == 2:
+            columns |= {name: np.ascontiguousarray(value[:, j]) for j, name in enumerate(obj.names)}
+        elif isinstance(value, np.ndarray):
+            columns[field.name if field.name not in columns else f"_{field.name}"] = np.ascontiguousarray(value)
+        else:
+            constant[field.name] = value
+    table = pa.table(columns).replace_schema_metadata(
+        {"cathode": header, "constant": json.dumps(constant, sort_keys=True)}
+    )
+    pq.write_table(table, path, compression="zstd", version="2.6")
+
+
+def _read_parquet(path: Path, kind: type, expected: str) -> Any:
+    table = pq.read_table(path)
+    metadata = table.schema.metadata or {}
+    _check(metadata.get(b"cathode", b"").decode() or None, expected, path)
+    constant = json.loads(metadata[b"constant"])
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        if field.name == "names":
+            values["names"] = tuple(constant["names"])
+        elif field.name in constant:
+            values[field.name] = constant[field.name]
+        elif field.name == "features":
+            stacked = [table.column(name).to_numpy() for name in constant["names"]]
+            values["features"] = np.column_stack(stacked) if stacked else np.empty((table.num_rows, 0))
+        else:
+            values[field.name] = table.column(field.name).to_numpy()
+    return kind(**values)
+
+
+# --- npz: any nesting of dataclasses, dictionaries and lists around arrays
+
+
+def _encode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
+    if isinstance(value, np.ndarray):
+        key = f"a{len(arrays):05d}"
+        arrays[key] = np.ascontiguousarray(value)
+        return {"$array": key}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: _encode(getattr(value, f.name), arrays) for f in dataclasses.fields(value)}
+        return {"$type": type(value).__name__, "fields": fields}
+    if isinstance(value, dict):
+        return {"$dict": {k: _encode(v, arrays) for k, v in value.items()}}
+    if isinstance(value, tuple):
+        return {"$tuple": [_encode(v, arrays) for v in value]}
+    if isinstance(value, list):
+        return [_encode(v, arrays) for v in value]
+    return value
+
+
+def _decode(value: Any, arrays: Any) -> Any:
+    if isinstance(value, list):
+        return [_decode(v, arrays) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if "$array" in value:
+        return arrays[value["$array"]]
+    if "$dict" in value:
+        return {k: _decode(v, arrays) for k, v in value["$dict"].items()}
+    if "$tuple" in value:
+        return tuple(_decode(v, arrays) for v in value["$tuple"])
+    return _NESTED[value["$type"]](**{k: _decode(v, arrays) for k, v in value["fields"].items()})
+
+
+def _write_npz(obj: Any, path: Path, header: str) -> None:
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    tree = json.dumps(_encode(obj, arrays), sort_keys=True)
+    text = {name: np.frombuffer(value.encode(), dtype=np.uint8) for name, value in (("header", header), ("tree", tree))}
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **text, **arrays)  # type: ignore[arg-type]
+
+
+def _read_npz(path: Path, kind: type, expected: str) -> Any:
+    with np.load(path, allow_pickle=False) as file:
+        _check(bytes(file["header"]).decode() if "header" in file.files else None, expected, path)
+        return _decode(json.loads(bytes(file["tree"]).decode()), {k: file[k] for k in file.files})
+
+
+# --- JSON
+
+
+def _write_json(obj: Any, path: Path, header: str) -> None:
+    tree = json.loads(header) | {"content": TypeAdapter(type(obj)).dump_python(obj, mode="json")}
+    path.write_text(json.dumps(tree, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path, kind: type, expected: str) -> Any:
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    _check(json.dumps(tree) if isinstance(tree, dict) and "schema" in tree else None, expected, path)
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(tree["content"]), strict=True)
+    except ValidationError as error:
+        raise ArtefactError(f"{path}: {expected} with unexpected content: {error.errors()[0]['msg']}") from error
+
+
+def _write_raw(obj: Any, path: Path, header: str) -> None:
+    text = obj.text if isinstance(obj, Page) else json.dumps(obj.tree, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def _read_raw(path: Path, kind: type, expected: str) -> Any:
+    text = path.read_text(encoding="utf-8")
+    return Page(text) if kind is Page else Json(json.loads(text))
+
+
+def _write_figures(obj: Figures, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in obj.files.items():
+        temporary = folder / f".{name}.part"
+        temporary.write_bytes(content)
+        os.replace(temporary, folder / name)
+
+

@@ -1,0 +1,225 @@
+"""Figures of one window: mass spectrum, features, scores, closure."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from cathode.classifier import Scores
+from cathode.closure import Closure
+from cathode.counts import count_passing, passing, thresholds
+from cathode.events import Events
+from cathode.plots.style import COLOURS, NAMES, eps_text, label_of, poisson_points, save, with_ratio
+from cathode.regions import Window
+from cathode.results import Figures
+from cathode.template import DensityEnsemble, Template
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def draw(
+    events: Events,
+    density: DensityEnsemble,
+    template: list[Template],
+    scores: list[Scores],
+    closure: list[Closure],
+    window: Window,
+    working_points: tuple[float, ...],
+) -> Figures:
+    """All figures of one window. Without scores (blind) no figure touches the signal region."""
+    w = window.name
+    files = dict(mass_spectrum(events, density, window, blind=not scores).files)
+    files |= sideband_features(events, density, window).files
+    for c in closure:
+        files |= closure_forest(c).files
+    eps = middle(working_points)
+    for s in scores:
+        files |= score_distribution(s, working_points).files
+        if s.method == "cathode" and template:
+            inside = events[window.in_signal(events.mass)]
+            t = template[0]
+            files |= feature_comparison(
+                f"{w}_features",
+                f"{w}: signal region before the selection",
+                inside,
+                inside.features,
+                t.features,
+                len(inside) / len(t.mass),
+            ).files
+            files |= _after_selection(f"{w}_features_selected", inside, t, s, eps).files
+    return Figures(files)
+
+
+def middle(working_points: tuple[float, ...]) -> float:
+    """The working point that single-selection figures show: the middle one."""
+    return sorted(working_points)[len(working_points) // 2]
+
+
+def mass_spectrum(events: Events, density: DensityEnsemble, window: Window, *, blind: bool) -> Figures:
+    """The mass spectrum with the window and the spectrum interpolated from its sidebands."""
+    model = density.mass
+    low, high = window.range[0], float(np.quantile(events.mass, 0.999))
+    edges = np.linspace(low, high, 61)
+    centres, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
+    counts = np.histogram(events.mass, edges)[0].astype(float)
+    if blind:
+        counts[(edges[1:] > window.signal[0]) & (edges[:-1] < window.signal[1])] = np.nan
+    fitted = (centres >= model.fit_range[0]) & (centres <= model.fit_range[1])
+    expected = np.where(fitted, model.density(centres) * width, np.nan)
+    figure, main, ratio = with_ratio()
+    poisson_points(main, centres, counts, label="Data")
+    main.plot(centres, expected, color=COLOURS["template"], lw=1.8, label="Interpolated from the sidebands")
+    for axes in (main, ratio):
+        axes.axvspan(*window.signal, color="#F0E442", alpha=0.35, lw=0, label="Signal region")
+        for edge in model.fit_range:
+            axes.axvline(edge, color="#999999", ls=":", lw=1)
+    pull = counts / expected
+    ratio.errorbar(
+        centres, pull, np.sqrt(counts) / expected, fmt="o", ms=3, lw=1, color=COLOURS["data"]
+    )
+    ratio.axhline(1, color=COLOURS["template"], lw=1.2)
+    ratio.set(xlabel="Resonant mass $m$ [GeV]", ylabel="Data / fit", ylim=(0.8, 1.2))
+    main.set(yscale="log", ylabel=f"Events / {width:.3g} GeV")
+    main.set_title(f"Window {window.name}: mass spectrum (dotted: range of the fit)", loc="left", fontsize=11)
+    main.legend()
+    drawn = {"edges": edges, "counts": counts, "expected": expected, "fit_p_value": model.p_value}
+    return save(figure, f"{window.name}_mass_spectrum", drawn)
+
+
+def sideband_features(events: Events, density: DensityEnsemble, window: Window) -> Figures:
+    """In-sample check: recorded sideband events against the density sampled at their own masses."""
+    visible = events[window.in_sideband(events.mass)]
+    n_members = density.density.n_members
+    pieces = np.array_split(np.arange(len(visible)), n_members)
+    sampled = np.concatenate(
+        [density.density.sample(visible.mass[rows], member=e, seed=e + 1) for e, rows in enumerate(pieces)]
+    )
+    return feature_comparison(
+        f"{window.name}_features_sideband",
+        f"{window.name}: sidebands, density sampled at the recorded masses",
+        visible,
+        visible.features,
+        sampled,
+        1.0,
+    )
+
+
+def _after_selection(name: str, inside: Events, template: Template, scores: Scores, eps: float) -> Figures:
+    """Signal-region data and template behind one working point, the template scaled to the predicted yield."""
+    held = template.features[template.part > 0]
+    cut = np.zeros(len(held), dtype=bool)
+    for f, threshold in thresholds(scores, eps).items():
+        cut |= (scores.ref_fold == f) & (scores.ref_score >= threshold)
+    counts = count_passing(scores, eps)
+    scale = counts.n_bkg / max(int(cut.sum()), 1)
+    title = f"{scores.window}: signal region after the CATHODE selection, {eps_text(eps)}"
+    return feature_comparison(name, title, inside, inside.features[passing(scores, eps)], held[cut], scale, bins=20)
+
+
+def feature_comparison(
+    name: str, title: str, events: Events, data: Array, template: Array, scale: float, *, bins: int = 40
+) -> Figures:
+    """Data, template and their ratio, one column per feature; the band is the template's statistical error."""
+    d = len(events.names)
+    figure, axes = plt.subplots(
+        2, d, figsize=(3.7 * d, 4.6), squeeze=False, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.08, "wspace": 0.32}
+    )
+    drawn = {}
+    for j, feature in enumerate(events.names):
+        low, high = np.quantile(events.features[:, j], [0.0005, 0.9995])
+        edges = np.linspace(low, high, bins + 1)
+        centres = (edges[1:] + edges[:-1]) / 2
+        observed = np.histogram(data[:, j], edges)[0].astype(float)
+        raw = np.histogram(template[:, j], edges)[0].astype(float)
+        expected = raw * scale
+        main, ratio = axes[0, j], axes[1, j]
+        main.stairs(expected, edges, fill=True, color=COLOURS["template"], alpha=0.3, label="Template")
+        poisson_points(main, centres, observed, label="Data")
+        _ratio(ratio, edges, centres, observed, raw, expected)
+        main.tick_params(labelbottom=False)
+        main.set(xlim=(low, high), ylim=(0, None))
+        ratio.set(xlim=(low, high), xlabel=label_of(feature))
+        drawn[feature] = {"edges": edges, "data": observed, "template": expected, "template_raw": raw}
+    axes[0, 0].set_ylabel("Events / bin")
+    axes[1, 0].set_ylabel("Data / templ.")
+    axes[0, 0].legend()
+    figure.suptitle(title, x=0.125, y=0.95, ha="left", fontsize=12)
+    return save(figure, name, drawn)
+
+
+def _ratio(axes: Axes, edges: Array, centres: Array, observed: Array, raw: Array, expected: Array) -> None:
+    filled = expected > 0
+    safe = np.where(filled, expected, 1.0)
+    relative = np.where(raw > 0, 1 / np.sqrt(np.maximum(raw, 1)), 0)
+    axes.stairs(1 + relative, edges, baseline=1 - relative, fill=True, color=COLOURS["template"], alpha=0.3)
+    y, error = np.where(filled, observed / safe, np.nan), np.where(filled, np.sqrt(observed) / safe, np.nan)
+    axes.errorbar(centres, y, error, fmt="o", ms=2.6, lw=0.9, color=COLOURS["data"])
+    axes.axhline(1, color=COLOURS["template"], lw=1)
+    good = y[filled & (observed > 0) & (error < 0.5)]
+    top = float(np.clip(np.nanmax(np.abs(good - 1)) * 1.3, 0.25, 4.0)) if len(good) else 1.0
+    axes.set_ylim(max(0.0, 1 - top), 1 + top)
+
+
+def score_distribution(scores: Scores, working_points: tuple[float, ...]) -> Figures:
+    """Out-of-fold scores of data and reference, the reference scaled to the data, with the thresholds."""
+    top = float(np.quantile(scores.ref_score, 0.9999))
+    edges = np.linspace(float(np.quantile(scores.ref_score, 1e-4)), max(top, float(scores.score.max())), 51)
+    centres = (edges[1:] + edges[:-1]) / 2
+    observed = np.histogram(scores.score, edges)[0].astype(float)
+    w = scores.ref_weight.astype(float)
+    raw = np.histogram(scores.ref_score, edges)[0].astype(float)
+    expected = np.histogram(scores.ref_score, edges, weights=w)[0] * len(scores.score) / w.sum()
+    figure, main, ratio = with_ratio()
+    reference = "Sideband strips" if scores.method == "cwola" else "Template"
+    if scores.method in ("idealised", "supervised"):
+        reference = "True background"
+    main.stairs(expected, edges, fill=True, color=COLOURS[scores.method], alpha=0.3, label=f"{reference} (scaled)")
+    poisson_points(main, centres, observed, label="Data in the signal region")
+    cuts = {eps: float(np.mean(list(thresholds(scores, eps).values()))) for eps in working_points}
+    for eps, cut in cuts.items():
+        for axes in (main, ratio):
+            axes.axvline(cut, color="#999999", ls="--", lw=1)
+        main.text(cut, 0.98, f" {eps_text(eps)}", transform=main.get_xaxis_transform(), rotation=90, va="top", fontsize=9)
+    _ratio(ratio, edges, centres, observed, raw, expected)
+    main.set(yscale="log", ylabel="Events / bin", ylim=(0.3, None))
+    main.set_title(f"{scores.window}: {NAMES[scores.method]} score, out of fold", loc="left", fontsize=11)
+    main.legend(loc="lower left")
+    ratio.set(xlabel="Classifier score (log-odds)", ylabel="Data / ref.")
+    drawn = {"edges": edges, "data": observed, "reference": expected, "thresholds": cuts}
+    return save(figure, f"{scores.window}_{scores.method}_scores", drawn)
+
+
+def closure_forest(closure: Closure) -> Figures:
+    """Observed over predicted in every pseudo signal region, with the combined non-closure, per working point."""
+    n = len(closure.points)
+    figure, axes = plt.subplots(1, n, figsize=(4.2 * n, 5.4), sharey=True, squeeze=False)
+    rows = np.arange(len(closure.names))[::-1]
+    drawn = {}
+    for ax, point in zip(axes[0], closure.points, strict=True):
+        observed, predicted = np.array(point.observed), np.array(point.predicted)
+        value = observed / predicted
+        error = np.sqrt(np.maximum(observed, 1) / predicted**2 + (value * np.array(point.relative_error)) ** 2)
+        mu, sigma = point.effects.mu, point.effects.sigma
+        ax.axvspan(np.exp(mu - sigma), np.exp(mu + sigma), color=COLOURS[closure.method], alpha=0.2, lw=0)
+        ax.axvline(np.exp(mu), color=COLOURS[closure.method], lw=1.5)
+        ax.axvline(1, color="#555555", ls="--", lw=1)
+        ax.errorbar(value, rows, xerr=error, fmt="o", ms=4, lw=1.2, color=COLOURS["data"])
+        ax.set_xlabel("Observed / predicted")
+        ax.set_title(
+            f"{eps_text(point.eps_bkg)}\nnon-closure {100 * (np.exp(mu) - 1):+.1f} % $\\pm$ {100 * sigma:.1f} %", fontsize=10.5
+        )
+        ax.set_xlim(0, max(2.0, float(np.max(value + error)) * 1.05))
+        drawn[f"{point.eps_bkg:g}"] = {
+            "observed": observed, "predicted": predicted, "relative_error": point.relative_error, "mu": mu,
+            "sigma": sigma, "scatter": point.effects.scatter, "p_homogeneous": point.effects.p_homogeneous,
+        }  # fmt: skip
+    labels = [f"{a:.5g} – {b:.5g} GeV" for a, b in closure.intervals]
+    axes[0, 0].set_yticks(rows, labels)
+    figure.suptitle(
+        f"{closure.window}, {NAMES[closure.method]}: closure in pseudo signal regions (band: bias of a new region)",
+        x=0.02, ha="left", fontsize=12, y=1.04,
+    )  # fmt: skip
+    return save(figure, f"{closure.window}_{closure.method}_closure", {"intervals": closure.intervals, "points": drawn})

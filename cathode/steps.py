@@ -1,0 +1,389 @@
+"""The analysis: one pure function per workflow rule, artefacts in, artefacts out.
+
+The signature is the declaration. Positional parameters are artefacts, read by their annotated type; keyword parameters
+are sections of the configuration or wildcards; the return value is the artefact, or a tuple of them. The command line
+(`cli.py`), the rules' parameters (`settings` in `workflow/common.smk`) and the tests that hold both together are derived
+from it. A step opens no artefact, so a notebook can run the whole chain in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from cathode.background import estimate_background as estimate_points
+from cathode.classifier import ClassifierSettings, Scores
+from cathode.classifier import methods as classify
+from cathode.closure import Closure, ClosureSettings
+from cathode.closure import measure_closure as combine_closure
+from cathode.config import Config
+from cathode.counts import passing
+from cathode.errors import ConfigError
+from cathode.events import Events, Labels
+from cathode.inference import blind_entry, global_significance, hunt_entry
+from cathode.intake import DataSettings, InjectionSettings, prepare_events
+from cathode.metrics import roc
+from cathode.regions import Window, in_interval, pseudo_windows
+from cathode.results import Estimates, Figures, Hunts, Json, Page, Picture, Selected, Truth
+from cathode.seeds import derive_seed
+from cathode.stats.settings import StatisticsSettings
+from cathode.template import (
+    BackgroundSettings,
+    DensityEnsemble,
+    Template,
+    TemplateSettings,
+    fit_ensemble,
+)
+from cathode.template import sample_template as draw_template
+from cathode.version import __version__
+
+log = logging.getLogger(__name__)
+
+
+def _device(device: str) -> str:
+    """`auto` resolved; an explicit cuda without a GPU is an error."""
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise ConfigError("device: found cuda, but no GPU is visible to torch; expected device: auto or cpu")
+    return "cuda" if available and device != "cpu" else "cpu"
+
+
+def _progress(what: str) -> Callable[..., None]:
+    start = time.monotonic()
+
+    def report(done: int, total: int, value: float | None = None) -> None:
+        loss = "" if value is None else f", loss {value:.4f}"
+        log.info("%s: %d of %d%s, %.0f s", what, done, total, loss, time.monotonic() - start)
+
+    return report
+
+
+def prepare(
+    *,
+    data: DataSettings,
+    injection: InjectionSettings,
+    mass_range: tuple[float, float],
+    blinded: tuple[tuple[float, float], ...],
+    seed: int,
+) -> tuple[Events, Labels, Events]:
+    """Read and validate the events; labels and spare signal go to files of their own."""
+    prepared = prepare_events(data, injection, mass_range, seed=seed)
+    visible = np.ones(len(prepared.events), dtype=bool)
+    for interval in blinded:
+        visible &= ~in_interval(prepared.events.mass, interval)
+    labels = Labels(prepared.labels.label[visible]) if prepared.labels.known else Labels()
+    log.info("%d events kept, %d spare signal events", visible.sum(), len(prepared.spare))
+    return prepared.events[visible], labels, prepared.spare
+
+
+def fit_density(
+    events: Events, *, window: Window, background: BackgroundSettings, seed: int, device: str
+) -> DensityEnsemble:
+    """Learn p(features | mass) on the sidebands of one window, as an ensemble of bootstraps and initialisations."""
+    n_members = background.bootstraps * background.seeds
+    log.info("%s: %d sideband events, %d members", window.name, window.in_sideband(events.mass).sum(), n_members)
+    return fit_ensemble(
+        events.features,
+        events.mass,
+        window,
+        background,
+        bootstraps=background.bootstraps,
+        seeds=background.seeds,
+        seed=derive_seed(seed, "fit_density", window.name),
+        device=_device(device),
+        progress=_progress("density epoch"),
+    )
+
+
+def sample_template(
+    events: Events, density: DensityEnsemble, *, window: Window, template: TemplateSettings, seed: int
+) -> Template:
+    """Sample the background template in the signal region of one window."""
+    n = int(window.in_signal(events.mass).sum())
+    sampled = draw_template(
+        density,
+        events.names,
+        n_train=round(template.oversampling * n),
+        n_efficiency=round(template.efficiency_oversampling * n),
+        seed=derive_seed(seed, "sample_template", window.name),
+    )
+    log.info("%s: %d events in the signal region, %d sampled", window.name, n, len(sampled.mass))
+    return sampled
+
+
+def score_cathode(
+    events: Events,
+    template: Template,
+    spare: Events,
+    *,
+    window: Window,
+    classifier: ClassifierSettings,
+    seed: int,
+    device: str,
+) -> Scores:
+    """Train data against template, k-fold, and score out of fold."""
+    inside = events[window.in_signal(events.mass)]
+    return classify.score_cathode(
+        inside.features,
+        inside.row,
+        window,
+        (template.features, template.part, template.member),
+        (template.n_bootstraps, template.n_seeds),
+        spare[window.in_signal(spare.mass)].features,
+        classifier,
+        seed=derive_seed(seed, "score_cathode", window.name),
+        device=_device(device),
+        progress=_progress("fold"),
+    )
+
+
+def score_cwola(
+    events: Events, spare: Events, *, window: Window, classifier: ClassifierSettings, seed: int, device: str
+) -> Scores:
+    """Train signal region against the neighbouring strips, k-fold, and score out of fold."""
+    return classify.score_cwola(
+        events.features,
+        events.mass,
+        events.row,
+        window,
+        spare[window.in_signal(spare.mass)].features,
+        classifier,
+        seed=derive_seed(seed, "score_cwola", window.name),
+        device=_device(device),
+        progress=_progress("fold"),
+    )
+
+
+def score_reference(
+    events: Events,
+    labels: Labels,
+    spare: Events,
+    *,
+    window: Window,
+    method: str,
+    classifier: ClassifierSettings,
+    seed: int,
+    device: str,
+) -> Scores:
+    """Train a reference classifier (idealised or supervised) with truth labels."""
+    inside = window.in_signal(events.mass)
+    return classify.score_reference(
+        method,
+        events.features[inside],
+        events.row[inside],
+        window,
+        labels.label[inside],
+        spare[window.in_signal(spare.mass)].features,
+        classifier,
+        seed=derive_seed(seed, "score_reference", method, window.name),
+        device=_device(device),
+        progress=_progress("fold"),
+    )
+
+
+def score_pseudo(
+    events: Events,
+    *,
+    window: Window,
+    pseudo: str,
+    method: str,
+    background: BackgroundSettings,
+    template: TemplateSettings,
+    classifier: ClassifierSettings,
+    closure: ClosureSettings,
+    seed: int,
+    device: str,
+) -> Scores:
+    """Run the whole chain in one pseudo signal region, the real one hidden: the held-out closure test."""
+    sideband = events.mass[window.in_sideband(events.mass)]
+    region = {w.name: w for w in pseudo_windows(window, sideband, closure.windows)}[pseudo]
+    target = int(window.in_signal(events.mass).sum()) or len(events)
+    own_seed = derive_seed(seed, "score_pseudo", window.name, pseudo)
+    events = _match_size(events, region, target, seed=own_seed)
+    nothing = events[np.zeros(len(events), dtype=bool)]
+    log.info(
+        "%s in %s: %.0f to %.0f GeV, %d events", pseudo, window.name, *region.signal,
+        region.in_signal(events.mass).sum(),
+    )  # fmt: skip
+    if method == "cwola":
+        scores = score_cwola(events, nothing, window=region, classifier=classifier, seed=own_seed, device=device)
+        return scores.without_members()
+    density = fit_ensemble(
+        events.features,
+        events.mass,
+        region,
+        background,
+        bootstraps=closure.bootstraps,
+        seeds=closure.seeds,
+        seed=own_seed,
+        device=_device(device),
+        progress=_progress("density epoch"),
+    )
+    sampling = TemplateSettings(template.oversampling, closure.efficiency_oversampling)
+    drawn = sample_template(events, density, window=region, template=sampling, seed=own_seed)
+    scores = score_cathode(
+        events, drawn, nothing, window=region, classifier=classifier, seed=own_seed, device=device
+    )
+    return scores.without_members()
+
+
+def _match_size(events: Events, region: Window, target: int, *, seed: int) -> Events:
+    """Thin the events of a pseudo signal region to the size of the real one; classifiers see more in more events."""
+    inside = np.flatnonzero(region.in_signal(events.mass))
+    if len(inside) <= target:
+        return events
+    drop = np.random.default_rng(seed).choice(inside, len(inside) - target, replace=False)
+    return events[np.setdiff1d(np.arange(len(events)), drop)]
+
+
+def measure_closure(
+    tests: list[Scores], *, window: Window, working_points: tuple[float, ...], statistics: StatisticsSettings
+) -> Closure:
+    """Combine the pseudo signal regions of one window and method into its non-closure."""
+    return combine_closure(window.name, tests, working_points, overdispersion=statistics.overdispersion)
+
+
+def estimate_background(
+    scores: Scores,
+    closure: list[Closure],
+    *,
+    window: Window,
+    working_points: tuple[float, ...],
+    statistics: StatisticsSettings,
+) -> Estimates:
+    """Count behind every working point and estimate the background with all its uncertainties."""
+    points = estimate_points(scores, closure[0] if closure else None, working_points, statistics)
+    return Estimates(window.name, window.signal, scores.method, tuple(points))
+
+
+def infer(
+    estimates: Estimates, density: DensityEnsemble, *, statistics: StatisticsSettings
+) -> tuple[Hunts | Json, ...]:
+    """Significances, limits and one pyhf workspace per working point."""
+    flags = [] if density.mass.p_value > 0.01 else [f"mass fit of the sidebands: p = {density.mass.p_value:.2g}"]
+    entries, workspaces = [], []
+    for point in estimates.points:
+        entry, workspace = hunt_entry(estimates.window, estimates.interval, estimates.method, point, statistics)
+        entry["flags"] += flags
+        expected, error = density.mass.expected()
+        entry["n_sr_expected"] = {"value": expected, "fit_error": error}
+        entries.append(entry)
+        workspaces.append(Json(workspace))
+    return (Hunts(tuple(entries)), *workspaces)
+
+
+def infer_blind(
+    closure: Closure, density: DensityEnsemble, *, window: Window, working_points: tuple[float, ...]
+) -> Hunts:
+    """What can be said without any signal-region event: expected background and measured non-closure."""
+    expected, _ = density.mass.expected()
+    return Hunts(
+        tuple(
+            blind_entry(window.name, window.signal, closure.method, eps, point, expected)
+            for eps, point in zip(working_points, closure.points, strict=True)
+        )
+    )
+
+
+def select(events: Events, scores: Scores, *, working_points: tuple[float, ...]) -> tuple[Selected, ...]:
+    """The events that pass each working point, with their rows in the input."""
+    index = np.flatnonzero(np.isin(events.row, scores.row))
+    chosen = []
+    for eps in working_points:
+        mask = passing(scores, eps)
+        e = events[index[mask]]
+        chosen.append(Selected(e.names, e.row, e.mass, e.features, scores.score[mask]))
+    return tuple(chosen)
+
+
+def evaluate(
+    events: Events, labels: Labels, scores: Scores, *, window: Window, working_points: tuple[float, ...]
+) -> Truth:
+    """ROC, SIC and true counts of one method, where labels exist."""
+    if not labels.known:
+        return Truth(window.name, scores.method, (), (), (), 1.0)
+    label = labels.label[window.in_signal(events.mass)]
+    signal = np.concatenate([scores.score[label == 1], scores.extra_score]).astype(float)
+    background = scores.score[label == 0].astype(float)
+    curve = roc(signal, background) if len(signal) >= 25 else None
+    entries = [
+        {
+            "n_sig_sr": int(label.sum()),
+            "n_sig_obs": int(label[passing(scores, eps)].sum()),
+            "auc": curve.auc if curve else None,
+            "max_sic": curve.max_sic() if curve else None,
+            "sic": curve.sic(eps) if curve else None,
+        }
+        for eps in working_points
+    ]
+    points = (tuple(map(float, curve.eps_bkg)), tuple(map(float, curve.eps_sig))) if curve else ((), ())
+    return Truth(window.name, scores.method, tuple(entries), *points, curve.sic_floor if curve else 1.0)
+
+
+def summarise(hunts: list[Hunts], truth: list[Truth], events: Events, *, config: Config) -> Json:
+    """The machine-readable result. Its `timing` is filled by the command line from the workflow's benchmarks."""
+    known = {(t.window, t.method): t.entries for t in truth if t.entries}
+    entries: list[dict[str, Any]] = []
+    for group in hunts:
+        for i, entry in enumerate(group.entries):
+            evaluated = known.get((entry["window"], entry["method"]))
+            entries.append(entry | {"truth": evaluated[i] if evaluated else None})
+    return Json(
+        {
+            "schema": "cathode/summary/1",
+            "run": config.run,
+            "code_version": __version__,
+            "config": config.as_dict(),
+            "config_sha256": config.sha256(),
+            "n_events": len(events),
+            **global_significance(entries),
+            "blind": config.blind,
+            "hunts": entries,
+        }
+    )
+
+
+def plot_window(
+    events: Events,
+    density: DensityEnsemble,
+    template: list[Template],
+    scores: list[Scores],
+    closure: list[Closure],
+    *,
+    window: Window,
+    working_points: tuple[float, ...],
+) -> Figures:
+    """Mass spectrum, features, scores and closure of one window; signal-region plots are left out when blind."""
+    from cathode.plots import window as window_plots
+
+    return window_plots.draw(events, density, template, scores, closure, window, working_points)
+
+
+def plot_summary(summary: Json, truth: list[Truth]) -> Figures:
+    """Significances of all hunts, and SIC and ROC curves where labels exist."""
+    from cathode.plots import performance, significance
+
+    files = significance.draw(summary.tree).files
+    return Figures(files | performance.draw([t for t in truth if t.entries]).files)
+
+
+def report(summary: Json, pictures: list[Picture], *, config: Config) -> Page:
+    """The self-contained report."""
+    from cathode.report import render
+
+    return Page(render(summary.tree, pictures, config.as_dict()))
+
+
+STEPS: dict[str, Callable[..., Any]] = {
+    f.__name__: f
+    for f in (
+        prepare, fit_density, sample_template, score_cathode, score_cwola, score_reference, score_pseudo,
+        measure_closure, estimate_background, infer, infer_blind, select, evaluate, summarise, plot_window,
+        plot_summary, report,
+    )
+}  # fmt: skip

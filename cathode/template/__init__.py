@@ -1,0 +1,168 @@
+"""Background templates: density models p(x | m), the mass spectrum, and samples from both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cathode.errors import ConfigError
+from cathode.regions import Window
+from cathode.seeds import derive_seed
+from cathode.template.flows import SPLINE_SETTINGS, FlowDensity, FlowSettings
+from cathode.template.histogram import HistogramDensity, HistogramSettings, Progress
+from cathode.template.mass import MassModel, MassSettings
+
+Array = NDArray[np.float64]
+Density = HistogramDensity | FlowDensity
+DENSITY_CLASSES = (HistogramDensity, FlowDensity)
+
+
+@dataclass(frozen=True)
+class BackgroundSettings:
+    """The background model: which density, how large its ensemble, and how much is sampled from it.
+
+    Attributes:
+        model: `histogram` (autoregressive histogram density, the default), `maf` (the published masked autoregressive
+            flow) or `spline` (rational-quadratic autoregressive flow).
+        bootstraps: Poisson(1) replicas R of the training data; their spread is the training-data uncertainty.
+        seeds: initialisations K per replica; their spread is the initialisation uncertainty.
+        histogram, maf, spline: settings of each model; mass: of the mass spectrum.
+    """
+
+    model: Literal["histogram", "maf", "spline"] = "histogram"
+    bootstraps: int = 10
+    seeds: int = 2
+    histogram: HistogramSettings = HistogramSettings()
+    maf: FlowSettings = FlowSettings()
+    spline: FlowSettings = SPLINE_SETTINGS
+    mass: MassSettings = MassSettings()
+
+    def __post_init__(self) -> None:
+        if self.bootstraps < 2 or self.seeds < 2:
+            raise ConfigError(
+                f"background: found bootstraps {self.bootstraps}, seeds {self.seeds}, expected at least 2 of each: "
+                "one alone has no spread, and the training-data or initialisation uncertainty would be missing"
+            )
+
+
+@dataclass(frozen=True)
+class TemplateSettings:
+    """How much is sampled from the background model.
+
+    Attributes:
+        oversampling: template events for classifier training, per event in the signal region.
+        efficiency_oversampling: separate template events that set thresholds and measure efficiencies, likewise.
+    """
+
+    oversampling: float = 4.0
+    efficiency_oversampling: float = 50.0
+
+    def __post_init__(self) -> None:
+        if self.oversampling < 1 or self.efficiency_oversampling < 4:
+            raise ConfigError("template: expected oversampling >= 1 and efficiency_oversampling >= 4")
+
+
+@dataclass(frozen=True)
+class DensityEnsemble:
+    """R x K density models of one window and its mass model.
+
+    Attributes:
+        density: the members, ordered (replica, initialisation): member = replica * n_seeds + initialisation.
+        n_bootstraps, n_seeds: R and K.
+        mass: mass spectrum in the signal region.
+    """
+
+    density: Density
+    n_bootstraps: int
+    n_seeds: int
+    mass: MassModel
+
+
+@dataclass(frozen=True)
+class Template:
+    """Background sampled in the signal region.
+
+    Attributes:
+        names: feature names.
+        mass: (n,) GeV.
+        features: (n, d).
+        member: (n,) density member that drew the event.
+        part: (n,) 0 classifier training, 1 thresholds, 2 efficiencies. The parts are disjoint.
+        n_bootstraps, n_seeds: layout of the members.
+    """
+
+    TRAIN = 0
+    THRESHOLD = 1
+    EFFICIENCY = 2
+
+    names: tuple[str, ...]
+    mass: Array
+    features: Array
+    member: NDArray[np.integer]
+    part: NDArray[np.integer]
+    n_bootstraps: int = field(default=1)
+    n_seeds: int = field(default=1)
+
+
+def bootstrap_weights(n: int, n_bootstraps: int, n_seeds: int, *, seed: int) -> Array:
+    """Poisson(1) event weights `(R K, n)`, one draw per replica, repeated for its initialisations."""
+    rng = np.random.default_rng(seed)
+    return np.repeat(rng.poisson(1.0, (n_bootstraps, n)).astype(np.float64), n_seeds, axis=0)
+
+
+def fit_ensemble(
+    x: Array,
+    mass: Array,
+    window: Window,
+    settings: BackgroundSettings,
+    *,
+    bootstraps: int,
+    seeds: int,
+    seed: int,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> DensityEnsemble:
+    """Fit `bootstraps * seeds` members on the visible sideband events of `x (n, d)`, `mass (n,)`, and the mass model."""
+    visible = window.in_sideband(mass)
+    weights = bootstrap_weights(int(visible.sum()), bootstraps, seeds, seed=derive_seed(seed, "bootstrap"))
+    member_seeds = [derive_seed(seed, "member", e) for e in range(bootstraps * seeds)]
+    args = (x[visible], mass[visible], weights, member_seeds)
+    density: Density
+    if settings.model == "histogram":
+        density = HistogramDensity.fit(settings.histogram, *args, device=device, progress=progress)
+    else:
+        flow = settings.maf if settings.model == "maf" else settings.spline
+        density = FlowDensity.fit(flow, *args, device=device, progress=progress)
+    return DensityEnsemble(density, bootstraps, seeds, MassModel.fit(mass, window, settings.mass))
+
+
+def sample_template(
+    ensemble: DensityEnsemble, names: Sequence[str], *, n_train: int, n_efficiency: int, seed: int
+) -> Template:
+    """Sample `n_train` training and `n_efficiency` further events, in equal shares from every member.
+
+    Of the further events of each member the first fifth sets thresholds and the rest measures efficiencies.
+    """
+    n_members = ensemble.density.n_members
+    train, further = -(-n_train // n_members), -(-n_efficiency // n_members)
+    threshold = further // 5
+    masses, features, members, parts = [], [], [], []
+    for e in range(n_members):
+        m = ensemble.mass.sample(train + further, seed=derive_seed(seed, "mass", e))
+        masses.append(m)
+        features.append(ensemble.density.sample(m, member=e, seed=derive_seed(seed, "features", e)))
+        members.append(np.full(len(m), e, dtype=np.int16))
+        parts.append(np.repeat(np.array([0, 1, 2], dtype=np.int8), [train, threshold, further - threshold]))
+    return Template(
+        tuple(names),
+        np.concatenate(masses),
+        np.concatenate(features),
+        np.concatenate(members),
+        np.concatenate(parts),
+        ensemble.n_bootstraps,
+        ensemble.n_seeds,
+    )

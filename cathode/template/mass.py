@@ -1,0 +1,165 @@
+"""The mass spectrum of the background in a signal region, interpolated from its sidebands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from iminuit import Minuit
+from numpy.typing import NDArray
+from scipy.special import expit, logit, xlogy
+from scipy.stats import chi2
+
+from cathode.errors import FitError
+from cathode.regions import Window, in_interval
+
+Array = NDArray[np.float64]
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(3)
+_MAX_ORDER = 5
+
+
+@dataclass(frozen=True)
+class MassSettings:
+    """How masses of the template are drawn.
+
+    Attributes:
+        model: `polynomial` interpolates the sidebands with exp(polynomial in log m); `kde` is the published kernel
+            estimate on the masses of the signal region itself (arXiv:2109.00546: bandwidth 0.01 on the logit of the
+            min-max scaled mass), which includes a signal's own mass peak.
+        span: sideband that the polynomial is fitted on, in widths of the signal region on either side.
+        bins_per_width: bins of the fit per width of the signal region.
+        bandwidth: of the kernel estimate.
+    """
+
+    model: Literal["polynomial", "kde"] = "polynomial"
+    span: float = 1.5
+    bins_per_width: int = 10
+    bandwidth: float = 0.01
+
+
+@dataclass(frozen=True)
+class MassModel:
+    """dN/dm = exp(sum_k a_k t^k), t = (log m - centre) / scale, fitted to the sidebands of one window.
+
+    Attributes:
+        interval: signal region (GeV) that `sample` and `expected` refer to.
+        fit_range: masses used by the fit (GeV), the hidden regions left out.
+        centre, scale: of the coordinate t.
+        coefficients: a_k, in log events per GeV.
+        covariance: of the coefficients.
+        p_value: goodness of fit, chi2 of the Poisson deviance (valid for several events per bin).
+        kde_masses: masses of the signal region when the published kernel estimate is chosen, else empty.
+        bandwidth: of the kernel estimate.
+    """
+
+    interval: tuple[float, float]
+    fit_range: tuple[float, float]
+    centre: float
+    scale: float
+    coefficients: Array
+    covariance: Array
+    p_value: float
+    kde_masses: Array
+    bandwidth: float
+
+    @classmethod
+    def fit(cls, mass: Array, window: Window, settings: MassSettings) -> MassModel:
+        """Fit masses `mass (n,)` of a window. Only visible sideband events enter, except for the `kde` option.
+
+        The order of the polynomial grows from 1 while each further term improves the likelihood at p < 0.05 (Wilks), up to 5.
+        Raises FitError when a sideband is empty or the minimum is not valid.
+        """
+        low = max(window.range[0], window.signal[0] - settings.span * window.width)
+        high = min(window.range[1], window.signal[1] + settings.span * window.width)
+        edges, counts = _histogram(mass, window, low, high, settings.bins_per_width)
+        if counts.sum() < 50 or len(counts) < 4:
+            raise FitError(
+                f"window {window.name}: {counts.sum():.0f} sideband events in {len(counts)} bins between {low:g} and "
+                f"{high:g} GeV, expected at least 50 in 4 for the mass fit"
+            )
+        centre, scale = float(np.log(low * high) / 2), float(np.log(high / low) / 2)
+        best, order = _fit_order(edges, counts, centre, scale, 1), 1
+        while order < min(_MAX_ORDER, len(counts) - 2):
+            trial = _fit_order(edges, counts, centre, scale, order + 1)
+            if chi2.sf(best[2] - trial[2], 1) > 0.05:
+                break
+            best, order = trial, order + 1
+        values, covariance, deviance = best
+        p_value = float(chi2.sf(deviance, len(counts) - len(values)))
+        own = mass[window.in_signal(mass)] if settings.model == "kde" else np.empty(0)
+        if settings.model == "kde" and len(own) < 10:
+            raise FitError(f"window {window.name}: {len(own)} events in the signal region, the kde needs at least 10")
+        return cls(window.signal, (low, high), centre, scale, values, covariance, p_value, own, settings.bandwidth)
+
+    def density(self, m: Array) -> Array:
+        """Expected background events per GeV at masses `m`."""
+        return np.asarray(np.exp(np.polynomial.polynomial.polyval((np.log(m) - self.centre) / self.scale, self.coefficients)))
+
+    def expected(self) -> tuple[float, float]:
+        """Background expected in the signal region and its statistical standard deviation, in events.
+
+        The deviation is the linear propagation of the fit covariance; the choice of the function is not in it.
+        """
+        m = np.linspace(*self.interval, 401)
+        t = (np.log(m) - self.centre) / self.scale
+        total = float(np.trapezoid(self.density(m), m))
+        gradient = np.array([np.trapezoid(self.density(m) * t**k, m) for k in range(len(self.coefficients))])
+        return total, float(np.sqrt(gradient @ self.covariance @ gradient))
+
+    def sample(self, n: int, *, seed: int) -> Array:
+        """Draw `n` masses in the signal region."""
+        rng = np.random.default_rng(seed)
+        low, high = self.interval
+        if len(self.kde_masses):
+            from sklearn.neighbors import KernelDensity
+
+            unit = logit(np.clip((self.kde_masses - low) / (high - low), 1e-6, 1 - 1e-6))
+            kernel = KernelDensity(bandwidth=self.bandwidth).fit(unit[:, None])
+            return np.asarray(low + (high - low) * expit(kernel.sample(n, random_state=seed % 2**32)[:, 0]))
+        grid = np.linspace(low, high, 2001)
+        cdf = np.concatenate([[0.0], np.cumsum((self.density(grid[1:]) + self.density(grid[:-1])) / 2)])
+        return np.interp(rng.random(n), cdf / cdf[-1], grid)
+
+
+def _histogram(mass: Array, window: Window, low: float, high: float, per_width: int) -> tuple[Array, Array]:
+    """Edges `(b, 2)` and counts `(b,)` of the bins that lie wholly in visible sideband."""
+    hidden = sorted({window.signal, *window.hidden})
+    cuts = sorted({low, high, *(min(max(e, low), high) for h in hidden for e in h)})
+    edges, counts = [], []
+    for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+        middle = (a + b) / 2
+        if any(h[0] <= middle < h[1] for h in hidden):
+            continue
+        fine = np.linspace(a, b, max(1, round((b - a) / window.width * per_width)) + 1)
+        edges += list(zip(fine[:-1], fine[1:], strict=True))
+        counts += list(np.histogram(mass[in_interval(mass, (a, b))], fine)[0])
+    return np.array(edges).reshape(-1, 2), np.array(counts, dtype=float)
+
+
+def _fit_order(edges: Array, counts: Array, centre: float, scale: float, order: int) -> tuple[Array, Array, float]:
+    """Poisson maximum likelihood of one polynomial order: coefficients, covariance, deviance."""
+    half = (edges[:, 1] - edges[:, 0]) / 2
+    nodes = (edges.mean(axis=1)[:, None] + half[:, None] * _NODES)[..., None]
+    powers = ((np.log(nodes) - centre) / scale) ** np.arange(order + 1)  # (b, 3, k)
+    integration = half[:, None] * _WEIGHTS
+
+    def deviance(a: Array) -> float:
+        mu = (np.exp(np.clip(powers @ a, -50, 50)) * integration).sum(axis=1)
+        return float(2 * (mu - counts + xlogy(counts, counts / mu)).sum())
+
+    def gradient(a: Array) -> Array:
+        cells = np.exp(np.clip(powers @ a, -50, 50)) * integration
+        mu = cells.sum(axis=1)
+        return np.asarray(2 * np.einsum("b,bn,bnk->k", 1 - counts / mu, cells, powers))
+
+    start = np.zeros(order + 1)
+    start[0] = np.log(counts.sum() / (2 * half.sum()))
+    minuit = Minuit(deviance, start, grad=gradient)
+    minuit.errordef = Minuit.LEAST_SQUARES  # a deviance: one unit is one standard deviation
+    minuit.strategy = 1
+    minuit.migrad()
+    if not minuit.valid or minuit.covariance is None:
+        raise FitError(f"mass fit of order {order} did not converge between {edges.min():g} and {edges.max():g} GeV")
+    return np.array(minuit.values), np.array(minuit.covariance), float(minuit.fval or 0.0)

@@ -1,0 +1,115 @@
+# The configuration, validated once; what each step may see of it; and the files a run consists of.
+import json
+import os
+import sys
+
+# torch and numpy with several threads per job fight over the cores: one thread per job, parallel over jobs
+os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
+
+from cathode.cli import sections
+from cathode.config import dump_sections, load_config
+from cathode.errors import CathodeError
+from cathode.intake.tables import input_files
+from cathode.version import source_sha256
+
+try:
+    CONFIG = load_config(dict(config))
+    DATA_FILES = [str(path) for path in input_files(CONFIG.data)]
+except CathodeError as error:
+    print(f"cathode: {error}", file=sys.stderr)
+    sys.exit(2)
+
+RUN = CONFIG.folder
+CODE = source_sha256()
+PYTHON = sys.executable
+WINDOWS = list(CONFIG.regions)
+METHODS = list(CONFIG.methods)
+LABEL_FREE = [m for m in METHODS if m in ("cathode", "cwola")]
+HUNTED = LABEL_FREE if CONFIG.blind else METHODS
+EPS = [f"{eps:g}" for eps in CONFIG.working_points]
+PSEUDO = [f"pseudo{i:02d}" for i in range(CONFIG.closure.windows)]
+FORMS = ("png", "pdf", "json")
+
+
+wildcard_constraints:
+    window="m[0-9p]+",
+    method="cathode|cwola|idealised|supervised",
+    pseudo="pseudo[0-9]+",
+
+
+def settings(step):
+    """The sections that a step declares, as JSON, for one job; a rule parameter, so that a change reruns the job."""
+
+    def for_job(wildcards):
+        window = wildcards.get("window")
+        return json.dumps(dump_sections(CONFIG, sections(step), window), sort_keys=True)
+
+    return for_job
+
+
+def workspaces():
+    """One pyhf workspace per hunt."""
+    if CONFIG.blind:
+        return []
+    return expand(f"{RUN}/workspaces/{{window}}_{{method}}_{{eps}}.json", window=WINDOWS, method=METHODS, eps=EPS)
+
+
+def selections():
+    """Selected events per hunt."""
+    if CONFIG.blind:
+        return []
+    return expand(f"{RUN}/selected/{{window}}_{{method}}_{{eps}}.parquet", window=WINDOWS, method=METHODS, eps=EPS)
+
+
+def window_figures(methods):
+    """Names of the figures of one window."""
+    names = ["mass_spectrum", "features_sideband"] + [f"{m}_closure" for m in methods if m in LABEL_FREE]
+    if not CONFIG.blind:
+        names += [f"{m}_scores" for m in methods]
+        names += ["features", "features_selected"] if "cathode" in methods else []
+    return names
+
+
+def summary_figures():
+    """Names of the figures of the whole run."""
+    if CONFIG.blind:
+        return []
+    names = ["significance", "uncertainties"] + (["scan"] if len(WINDOWS) > 1 else [])
+    return names + ([f"{w}_performance" for w in WINDOWS] if CONFIG.data.label else [])
+
+
+
+
+def closure_of(wildcards):
+    """The closure of a label-free method; reference methods take their background from truth and have none."""
+    return f"{RUN}/{wildcards.window}/{wildcards.method}/closure.json" if wildcards.method in LABEL_FREE else []
+
+
+def of_window(name, methods_or_wanted=True):
+    """Input function: one artefact of a window, one per method, or nothing when blind or not wanted."""
+
+    def files(wildcards):
+        folder = f"{RUN}/{wildcards.window}"
+        if "{method}" not in name:
+            return f"{folder}/{name}" if methods_or_wanted and not CONFIG.blind else []
+        if CONFIG.blind and "scores" in name:
+            return []
+        return [f"{folder}/{name}".replace("{method}", m) for m in methods_or_wanted]
+
+    return files
+
+
+def truths(windows):
+    """Evaluations with labels, for every hunt."""
+    if CONFIG.blind or CONFIG.data.label is None:
+        return []
+    return expand(f"{RUN}/{{window}}/{{method}}/truth.json", window=windows, method=METHODS)
+
+
+def pictures():
+    """Every figure as PNG, for the report."""
+    per_window = expand(f"{RUN}/plots/{{window}}_{{name}}.png", window=WINDOWS, name=window_figures(METHODS))
+    return per_window + expand(f"{RUN}/plots/{{name}}.png", name=summary_figures())
+
+
+CLASSIFIER_GPU = int(CONFIG.classifier.model == "network")

@@ -1,0 +1,69 @@
+rule score_pseudo:
+    """The whole chain in one pseudo signal region, the real one hidden."""
+    input:
+        events=f"{RUN}/events.parquet",
+    output:
+        f"{RUN}/{{window}}/{{method}}/{{pseudo}}.npz",
+    log:
+        f"{RUN}/logs/{{window}}/score_pseudo_{{method}}_{{pseudo}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/score_pseudo/{{window}}_{{method}}_{{pseudo}}.tsv"
+    params:
+        config=settings("score_pseudo"),
+        code=CODE,
+        python=PYTHON,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=1,
+    shell:
+        "{params.python} -m cathode score-pseudo --events {input.events}"
+        " --window {wildcards.window} --method {wildcards.method} --pseudo {wildcards.pseudo} --config {params.config:q} --out {output} 2> {log}"
+
+
+rule measure_closure:
+    """Combine the pseudo signal regions into the non-closure of one window and method."""
+    input:
+        tests=expand(f"{RUN}/{{{{window}}}}/{{{{method}}}}/{{pseudo}}.npz", pseudo=PSEUDO),
+    output:
+        f"{RUN}/{{window}}/{{method}}/closure.json",
+    log:
+        f"{RUN}/logs/{{window}}/measure_closure_{{method}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/measure_closure/{{window}}_{{method}}.tsv"
+    params:
+        config=settings("measure_closure"),
+        code=CODE,
+        python=PYTHON,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "{params.python} -m cathode measure-closure --tests {input.tests}"
+        " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
+
+
+rule estimate_background:
+    """Count behind every working point; background with all its uncertainties."""
+    input:
+        scores=f"{RUN}/{{window}}/{{method}}/scores.npz",
+        closure=closure_of,
+    output:
+        f"{RUN}/{{window}}/{{method}}/background.json",
+    log:
+        f"{RUN}/logs/{{window}}/estimate_background_{{method}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/estimate_background/{{window}}_{{method}}.tsv"
+    params:
+        config=settings("estimate_background"),
+        code=CODE,
+        python=PYTHON,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "{params.python} -m cathode estimate-background --scores {input.scores} --closure {input.closure}"
+        " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"

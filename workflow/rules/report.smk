@@ -1,0 +1,98 @@
+rule summarise:
+    """The machine-readable result."""
+    input:
+        hunts=expand(f"{RUN}/{{window}}/{{method}}/hunts.json", window=WINDOWS, method=HUNTED),
+        truth=truths(WINDOWS),
+        events=f"{RUN}/events.parquet",
+    output:
+        f"{RUN}/summary.json",
+    log:
+        f"{RUN}/logs/summarise.log",
+    benchmark:
+        f"{RUN}/benchmarks/summarise/all.tsv"
+    params:
+        config=settings("summarise"),
+        code=CODE,
+        python=PYTHON,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "{params.python} -m cathode summarise --hunts {input.hunts} --truth {input.truth} --events {input.events}"
+        f" --benchmarks {RUN}/benchmarks"
+        " --config {params.config:q} --out {output} 2> {log}"
+
+
+rule plot_window:
+    """The figures of one window."""
+    input:
+        events=f"{RUN}/events.parquet",
+        density=f"{RUN}/{{window}}/density.npz",
+        template=of_window("template.parquet", "cathode" in HUNTED),
+        scores=of_window("{method}/scores.npz", METHODS),
+        closure=of_window("{method}/closure.json", LABEL_FREE),
+    output:
+        expand(f"{RUN}/plots/{{{{window}}}}_{{name}}.{{form}}", name=window_figures(METHODS), form=FORMS),
+    log:
+        f"{RUN}/logs/{{window}}/plot_window.log",
+    benchmark:
+        f"{RUN}/benchmarks/plot_window/{{window}}.tsv"
+    params:
+        config=settings("plot_window"),
+        code=CODE,
+        python=PYTHON,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "{params.python} -m cathode plot-window --events {input.events} --density {input.density} --template {input.template} --scores {input.scores} --closure {input.closure}"
+        " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
+
+
+rule plot_summary:
+    """Significances of all hunts, and SIC and ROC curves."""
+    input:
+        summary=f"{RUN}/summary.json",
+        truth=truths(WINDOWS),
+    output:
+        expand(f"{RUN}/plots/{{name}}.{{form}}", name=summary_figures(), form=FORMS),
+    log:
+        f"{RUN}/logs/plot_summary.log",
+    benchmark:
+        f"{RUN}/benchmarks/plot_summary/all.tsv"
+    params:
+        code=CODE,
+        python=PYTHON,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "{params.python} -m cathode plot-summary --summary {input.summary} --truth {input.truth}"
+        " --out {output} 2> {log}"
+
+
+rule report:
+    """The self-contained report."""
+    input:
+        summary=f"{RUN}/summary.json",
+        pictures=pictures(),
+    output:
+        f"{RUN}/report.html",
+    log:
+        f"{RUN}/logs/report.log",
+    benchmark:
+        f"{RUN}/benchmarks/report/all.tsv"
+    params:
+        config=settings("report"),
+        code=CODE,
+        python=PYTHON,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "{params.python} -m cathode report --summary {input.summary} --pictures {input.pictures}"
+        " --config {params.config:q} --out {output} 2> {log}"

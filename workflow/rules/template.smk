@@ -1,0 +1,46 @@
+rule fit_density:
+    """Learn p(features | mass) on the sidebands of one window."""
+    input:
+        events=f"{RUN}/events.parquet",
+    output:
+        f"{RUN}/{{window}}/density.npz",
+    log:
+        f"{RUN}/logs/{{window}}/fit_density.log",
+    benchmark:
+        f"{RUN}/benchmarks/fit_density/{{window}}.tsv"
+    params:
+        config=settings("fit_density"),
+        code=CODE,
+        python=PYTHON,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=1,
+    shell:
+        "{params.python} -m cathode fit-density --events {input.events} --window {wildcards.window}"
+        " --config {params.config:q} --out {output} 2> {log}"
+
+
+rule sample_template:
+    """Sample the background template in the signal region of one window."""
+    input:
+        events=f"{RUN}/events.parquet",
+        density=f"{RUN}/{{window}}/density.npz",
+    output:
+        f"{RUN}/{{window}}/template.parquet",
+    log:
+        f"{RUN}/logs/{{window}}/sample_template.log",
+    benchmark:
+        f"{RUN}/benchmarks/sample_template/{{window}}.tsv"
+    params:
+        config=settings("sample_template"),
+        code=CODE,
+        python=PYTHON,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "{params.python} -m cathode sample-template --events {input.events} --density {input.density}"
+        " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
