@@ -85,7 +85,7 @@ def estimate_background(
         components: list[tuple[float, float]] = []
         if c.has_ensemble:
             r, k = scores.n_bootstraps, scores.n_seeds
-            raw_boot, raw_init = spread(np.array(c.member_counts).reshape(r, k))
+            raw_boot, raw_init = spread(np.array(c.member_counts).reshape(r, k), independent=c.independent_members)
             boot, init = raw_boot * float(np.sqrt(1 + 1 / r)), raw_init / float(np.sqrt(r * k))
             components += [(boot, r - 1), (init, r * (k - 1))]
         measured = closure.points[index] if closure else None
@@ -137,7 +137,8 @@ def half_ensemble_z(scores: Scores, eps: float) -> float | None:
     if len(members) == 0:
         return None
     n_members = members.shape[1]
-    fold = scores.ref_fold[scores.ref_part == 1]
+    kept = scores.ref_part == 1 if scores.independent_members else scores.ref_member == 0
+    fold = scores.ref_fold[kept]
     observed, background = np.zeros(n_members), np.zeros(n_members)
     for f in np.unique(scores.fold):
         sample = members[fold == f]

@@ -19,7 +19,7 @@ class ClosureSettings:
     Attributes:
         windows: disjoint pseudo signal regions in the sidebands, each with its own training of the whole chain.
         bootstraps, seeds: density members per pseudo signal region (nested as in the signal region, only fewer).
-        efficiency_oversampling: template events per event that set thresholds and measure efficiencies.
+        efficiency_oversampling: with template.base model: template events per event that set thresholds and measure efficiencies.
     """
 
     windows: int = 12
@@ -95,7 +95,7 @@ def measure_closure(
         boot = init = 0.0
         filled = [c.member_counts for c in counts if c.has_ensemble and sum(c.member_counts) > 0]
         if filled:
-            boot, init = spread(np.array(filled).reshape(-1, r, k))
+            boot, init = spread(np.array(filled).reshape(-1, r, k), independent=tests[0].independent_members)
             known2 = known2 + boot**2 * (1 + 1 / r) + init**2 / (r * k)
         error = np.sqrt(known2)
         effects = random_effects(n, b, error, overdispersion=overdispersion)

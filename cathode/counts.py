@@ -21,8 +21,9 @@ class PassingCounts:
         n_sr: events in the signal region.
         n_obs: those that pass.
         n_bkg: measured efficiency times events, summed over folds, no correction applied.
-        m: reference events that pass; for weighted events the effective number (sum w)^2 / sum w^2.
+        m: independent reference events that pass: (sum g)^2 / sum g^2 with g the passing weight of each recorded source.
         member_counts: passing reference events per density member; empty without a density model.
+        independent_members: whether the members' counts carry Poisson noise of their own.
     """
 
     eps_bkg: float
@@ -31,6 +32,7 @@ class PassingCounts:
     n_bkg: float
     m: float
     member_counts: tuple[float, ...]
+    independent_members: bool
 
     @property
     def has_ensemble(self) -> bool:
@@ -77,7 +79,8 @@ def count_passing(scores: Scores, eps_bkg: float) -> PassingCounts:
     measuring = scores.ref_part != 1
     n_members = scores.n_bootstraps * scores.n_seeds
     member_counts = np.zeros(n_members)
-    n_obs, n_bkg, sum_w, sum_w2 = 0, 0.0, 0.0, 0.0
+    per_source = np.zeros(int(scores.ref_source.max()) + 1)
+    n_obs, n_bkg = 0, 0.0
     for f, threshold in thresholds(scores, eps_bkg).items():
         data, ref = scores.fold == f, measuring & (scores.ref_fold == f)
         passes = ref & (scores.ref_score >= threshold)
@@ -85,9 +88,9 @@ def count_passing(scores: Scores, eps_bkg: float) -> PassingCounts:
         total = float(scores.ref_weight[ref].sum(dtype=float)) * (1.0 if split else (n_ref + 1) / n_ref)
         n_obs += int((scores.score[data] >= threshold).sum())
         n_bkg += float(w.sum()) / total * int(data.sum())
-        sum_w += float(w.sum())
-        sum_w2 += float((w**2).sum())
+        per_source += np.bincount(scores.ref_source[passes], weights=w, minlength=len(per_source))
         if n_members:
             member_counts += np.bincount(scores.ref_member[passes], minlength=n_members)
-    m = sum_w**2 / sum_w2 if sum_w2 > 0 else 0.0
-    return PassingCounts(eps_bkg, len(scores.score), n_obs, n_bkg, m, tuple(float(v) for v in member_counts))
+    m = float(per_source.sum() ** 2 / np.sum(per_source**2)) if per_source.any() else 0.0
+    members = tuple(float(v) for v in member_counts)
+    return PassingCounts(eps_bkg, len(scores.score), n_obs, n_bkg, m, members, scores.independent_members)

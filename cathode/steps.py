@@ -8,6 +8,7 @@ from it. A step opens no artefact, so a notebook can run the whole chain in memo
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable
@@ -38,6 +39,7 @@ from cathode.template import (
     Template,
     TemplateSettings,
     fit_ensemble,
+    transport_template,
 )
 from cathode.template import sample_template as draw_template
 from cathode.version import __version__
@@ -103,17 +105,23 @@ def fit_density(
 def sample_template(
     events: Events, density: DensityEnsemble, *, window: Window, template: TemplateSettings, seed: int
 ) -> Template:
-    """Sample the background template in the signal region of one window."""
+    """Make the background template in the signal region of one window."""
     n = int(window.in_signal(events.mass).sum())
-    sampled = draw_template(
-        density,
-        events.names,
-        n_train=round(template.oversampling * n),
-        n_efficiency=round(template.efficiency_oversampling * n),
-        seed=derive_seed(seed, "sample_template", window.name),
-    )
-    log.info("%s: %d events in the signal region, %d sampled", window.name, n, len(sampled.mass))
-    return sampled
+    own_seed = derive_seed(seed, "sample_template", window.name)
+    if template.base == "sidebands":
+        made = transport_template(
+            density, events.names, events.features, events.mass, window, span=template.span, seed=own_seed
+        )
+    else:
+        made = draw_template(
+            density,
+            events.names,
+            n_train=round(template.oversampling * n),
+            n_efficiency=round(template.efficiency_oversampling * n),
+            seed=own_seed,
+        )
+    log.info("%s: %d events in the signal region, %d in the template", window.name, n, len(made.mass))
+    return made
 
 
 def score_cathode(
@@ -132,8 +140,7 @@ def score_cathode(
         inside.features,
         inside.row,
         window,
-        (template.features, template.part, template.member),
-        (template.n_bootstraps, template.n_seeds),
+        template,
         spare[window.in_signal(spare.mass)].features,
         classifier,
         seed=derive_seed(seed, "score_cathode", window.name),
@@ -224,7 +231,7 @@ def score_pseudo(
         device=_device(device),
         progress=_progress("density epoch"),
     )
-    sampling = TemplateSettings(template.oversampling, closure.efficiency_oversampling)
+    sampling = dataclasses.replace(template, efficiency_oversampling=closure.efficiency_oversampling)
     drawn = sample_template(events, density, window=region, template=sampling, seed=own_seed)
     scores = score_cathode(
         events, drawn, nothing, window=region, classifier=classifier, seed=own_seed, device=device

@@ -75,9 +75,12 @@ class Scores:
         ref_score: (r,) score of the held-out reference events, which set thresholds and measure efficiencies.
         ref_fold, ref_weight: (r,) their folds and weights.
         ref_part: (r,) 1 sets thresholds, 2 measures efficiencies, 0 does both (samples too small to split).
+        ref_source: (r,) events with equal numbers come from one recorded event and count once in statistical errors.
         ref_member: (r,) density member an event was drawn from, -1 for recorded events.
-        ref_threshold_member_score: (t, M) scores of every classifier member on the events with `ref_part` 1.
+        ref_threshold_member_score: (t, M) scores of every classifier member on part of the reference: the events with
+            `ref_part` 1, or where these do not exist the copies of density member 0.
         n_bootstraps, n_seeds: layout of the density members; 0 without a density model.
+        independent_members: whether density members were sampled independently (else all transport the same events).
         extra_score: (s,) of spare labelled signal events that took no part in the hunt, for the evaluation.
     """
 
@@ -92,10 +95,12 @@ class Scores:
     ref_fold: Int
     ref_weight: Array
     ref_part: Int
+    ref_source: Int
     ref_member: Int
     ref_threshold_member_score: Float32
     n_bootstraps: int = 0
     n_seeds: int = 0
+    independent_members: bool = True
     extra_score: Float32 = field(default_factory=lambda: np.empty(0, dtype=np.float32))
 
     def without_members(self) -> Scores:

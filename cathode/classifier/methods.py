@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,39 @@ from cathode.seeds import derive_seed
 Array = NDArray[np.float64]
 Int = NDArray[np.integer]
 Progress = Callable[[int, int], None]
+
+
+class TemplateSample(Protocol):
+    """What `score_cathode` needs of a template; see `cathode.template.Template`."""
+
+    @property
+    def features(self) -> Array:
+        """(t, d)."""
+
+    @property
+    def part(self) -> Int:
+        """(t,) 0 trains; 1, 2, 3 are held out."""
+
+    @property
+    def source(self) -> Int:
+        """(t,) recorded event behind each."""
+
+    @property
+    def member(self) -> Int:
+        """(t,) density member."""
+
+    @property
+    def transported(self) -> bool:
+        """Whether sources are recorded events."""
+
+    @property
+    def n_bootstraps(self) -> int:
+        """Layout of the members."""
+
+    @property
+    def n_seeds(self) -> int:
+        """Layout of the members."""
+
 
 LABEL_FREE = ("cathode", "cwola")
 NEED_LABELS = ("idealised", "supervised")
@@ -36,8 +70,7 @@ def score_cathode(
     x: Array,
     row: Int,
     window: Window,
-    template: tuple[Array, Int, Int],
-    layout: tuple[int, int],
+    template: TemplateSample,
     spare: Array,
     settings: ClassifierSettings,
     *,
@@ -45,28 +78,34 @@ def score_cathode(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Scores:
-    """Signal-region data against the sampled template.
+    """Signal-region data against the template.
+
+    Template events of one source share a fold, so that no classifier is measured on events it was trained with. Sampled
+    events have no source: their training part serves every fold.
 
     Args:
         x, row: (n, d) features of the signal-region events and their input rows (n,); window: their region.
-        template: features (t, d), part (t,) and density member (t,) of the template; part 0 trains, 1 and 2 are held out.
-        layout: number of bootstraps and of seeds of the density ensemble.
+        template: see `TemplateSample`.
         spare: (s, d) features of spare signal events, scored for the evaluation only.
     """
-    features, part, member = template
-    held = part > 0
-    held_fold = (np.arange(held.sum()) % settings.folds).astype(np.int16)
+    held = template.part > 0
+    if template.transported:
+        n_sources = int(template.source.max()) + 1
+        fold = assign_folds(n_sources, settings.folds, seed=derive_seed(seed, "source folds"))[template.source]
+    else:
+        fold = np.where(held, (np.cumsum(held) % settings.folds).astype(np.int16), np.int16(-1))
     data = _plain(x, assign_folds(len(x), settings.folds, seed=derive_seed(seed, "folds")))
     scored = cross_fit(
         settings,
         data,
-        _plain(features[~held], _always(int((~held).sum()))),
-        [data, _plain(features[held], held_fold), _plain(spare, _always(len(spare)))],
+        _plain(template.features[~held], fold[~held]),
+        [data, _plain(template.features[held], fold[held]), _plain(spare, _always(len(spare)))],
         seed=seed,
         device=device,
         progress=progress,
     )
-    ref_part = part[held]
+    ref_part = np.where(template.part[held] == 3, 0, template.part[held]).astype(np.int8)
+    for_halves = template.member[held] == 0 if template.transported else ref_part == 1
     return Scores(
         "cathode",
         window.name,
@@ -76,13 +115,15 @@ def score_cathode(
         scored[0].mean(axis=1),
         scored[0],
         scored[1].mean(axis=1),
-        held_fold,
-        np.ones(len(held_fold), dtype=np.float32),
+        fold[held],
+        np.ones(int(held.sum()), dtype=np.float32),
         ref_part,
-        member[held],
-        scored[1][ref_part == 1],
-        layout[0],
-        layout[1],
+        template.source[held],
+        template.member[held],
+        scored[1][for_halves],
+        template.n_bootstraps,
+        template.n_seeds,
+        not template.transported,
         scored[2].mean(axis=1),
     )
 
@@ -144,6 +185,7 @@ def score_cwola(
         fold,
         weight,
         np.zeros(len(fold), dtype=np.int8),
+        np.arange(len(fold), dtype=np.int32),
         _always(len(fold)),
         np.empty((0, settings.members), dtype=np.float32),
         extra_score=scored[2].mean(axis=1),
@@ -211,6 +253,7 @@ def score_reference(
         fold[background],
         np.ones(n_ref),
         np.zeros(n_ref, dtype=np.int8),
+        np.arange(n_ref, dtype=np.int32),
         _always(n_ref),
         np.empty((0, settings.members), dtype=np.float32),
         extra_score=scored[1].mean(axis=1),

@@ -48,6 +48,7 @@ def draw(
                 inside.features,
                 t.features,
                 len(inside) / len(t.mass),
+                copies=len(t.mass) / len(np.unique(t.source)),
             ).files
             files |= _after_selection(f"{w}_features_selected", inside, t, s, eps).files
     return Figures(files)
@@ -116,13 +117,26 @@ def _after_selection(name: str, inside: Events, template: Template, scores: Scor
     counts = count_passing(scores, eps)
     scale = counts.n_bkg / max(int(cut.sum()), 1)
     title = f"{scores.window}: signal region after the CATHODE selection, {eps_text(eps)}"
-    return feature_comparison(name, title, inside, inside.features[passing(scores, eps)], held[cut], scale, bins=20)
+    copies = int(cut.sum()) / max(counts.m, 1.0)
+    data = inside.features[passing(scores, eps)]
+    return feature_comparison(name, title, inside, data, held[cut], scale, bins=20, copies=copies)
 
 
 def feature_comparison(
-    name: str, title: str, events: Events, data: Array, template: Array, scale: float, *, bins: int = 40
+    name: str,
+    title: str,
+    events: Events,
+    data: Array,
+    template: Array,
+    scale: float,
+    *,
+    bins: int = 40,
+    copies: float = 1.0,
 ) -> Figures:
-    """Data, template and their ratio, one column per feature; the band is the template's statistical error."""
+    """Data, template and their ratio, one column per feature; the band is the template's statistical error.
+
+    `copies` template events come from one recorded event on average.
+    """
     d = len(events.names)
     figure, axes = plt.subplots(
         2, d, figsize=(3.7 * d, 4.6), squeeze=False, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.08, "wspace": 0.32}
@@ -138,7 +152,7 @@ def feature_comparison(
         main, ratio = axes[0, j], axes[1, j]
         main.stairs(expected, edges, fill=True, color=COLOURS["template"], alpha=0.3, label="Template")
         poisson_points(main, centres, observed, label="Data")
-        _ratio(ratio, edges, centres, observed, raw, expected)
+        _ratio(ratio, edges, centres, observed, raw / copies, expected)
         main.tick_params(labelbottom=False)
         main.set(xlim=(low, high), ylim=(0, None))
         ratio.set(xlim=(low, high), xlabel=label_of(feature))

@@ -27,14 +27,15 @@ def nested_anova(counts: Array) -> tuple[float, float]:
     return float(np.average(between, weights=mean)), float(np.average(within, weights=mean))
 
 
-def spread(counts: Array) -> tuple[float, float]:
-    """Relative standard deviations (sigma_boot, sigma_init) of Poisson counts `(..., R, K)`, noise subtracted.
+def spread(counts: Array, *, independent: bool = True) -> tuple[float, float]:
+    """Relative standard deviations (sigma_boot, sigma_init) of the rates behind counts `(..., R, K)`, each at least 0.
 
-    Each is at least 0. With means of a few events per member the subtraction leaves little; then both are noisy.
+    `independent` counts carry Poisson noise, which is subtracted; with a few events per member that leaves little.
+    Members that select from one common sample have no such noise between them: nothing is subtracted.
     """
     between, within = nested_anova(counts)
     mean = counts.mean(axis=(-2, -1))
-    poisson = float(np.average(1 / mean, weights=mean))
+    poisson = float(np.average(1 / mean, weights=mean)) if independent else 0.0
     return float(np.sqrt(max(0.0, (between - within) / counts.shape[-1]))), float(np.sqrt(max(0.0, within - poisson)))
 
 

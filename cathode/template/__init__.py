@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cathode.errors import ConfigError
-from cathode.regions import Window
+from cathode.regions import Window, in_interval
 from cathode.seeds import derive_seed
 from cathode.template.flows import SPLINE_SETTINGS, FlowDensity, FlowSettings
 from cathode.template.histogram import HistogramDensity, HistogramSettings, Progress
@@ -51,17 +51,25 @@ class BackgroundSettings:
 
 @dataclass(frozen=True)
 class TemplateSettings:
-    """How much is sampled from the background model.
+    """How the template is made from the background model.
 
     Attributes:
-        oversampling: template events for classifier training, per event in the signal region.
-        efficiency_oversampling: separate template events that set thresholds and measure efficiencies, likewise.
+        base: `sidebands` transports recorded sideband events into the signal region: each is encoded by the density at
+            its own mass and decoded at a mass of the signal region. What the density gets wrong at all masses alike
+            cancels, and only its change with mass is interpolated. `model` samples the density from scratch, as published.
+        span: `sidebands`: how far from the signal region events are taken, in its widths.
+        oversampling: `model`: template events for classifier training, per event in the signal region.
+        efficiency_oversampling: `model`: separate events that set thresholds and measure efficiencies, likewise.
     """
 
+    base: Literal["sidebands", "model"] = "sidebands"
+    span: float = 2.0
     oversampling: float = 4.0
     efficiency_oversampling: float = 50.0
 
     def __post_init__(self) -> None:
+        if self.span <= 0:
+            raise ConfigError(f"template.span: found {self.span:g}, expected a positive number of widths")
         if self.oversampling < 1 or self.efficiency_oversampling < 4:
             raise ConfigError("template: expected oversampling >= 1 and efficiency_oversampling >= 4")
 
@@ -84,26 +92,27 @@ class DensityEnsemble:
 
 @dataclass(frozen=True)
 class Template:
-    """Background sampled in the signal region.
+    """Background in the signal region.
 
     Attributes:
         names: feature names.
         mass: (n,) GeV.
         features: (n, d).
-        member: (n,) density member that drew the event.
-        part: (n,) 0 classifier training, 1 thresholds, 2 efficiencies. The parts are disjoint.
+        member: (n,) density member that made the event.
+        part: (n,) 0 classifier training, 1 thresholds, 2 efficiencies, 3 thresholds and efficiencies.
+        source: (n,) index of the recorded event behind it; without one, a number of its own. Events of one source are
+            not independent: a classifier that is trained on some may not measure others.
+        transported: whether events have recorded sources.
         n_bootstraps, n_seeds: layout of the members.
     """
-
-    TRAIN = 0
-    THRESHOLD = 1
-    EFFICIENCY = 2
 
     names: tuple[str, ...]
     mass: Array
     features: Array
     member: NDArray[np.integer]
     part: NDArray[np.integer]
+    source: NDArray[np.integer]
+    transported: bool = False
     n_bootstraps: int = field(default=1)
     n_seeds: int = field(default=1)
 
@@ -163,6 +172,36 @@ def sample_template(
         np.concatenate(features),
         np.concatenate(members),
         np.concatenate(parts),
+        np.arange(n_members * (train + further), dtype=np.int32),
+        False,
         ensemble.n_bootstraps,
         ensemble.n_seeds,
     )
+
+
+def transport_template(
+    ensemble: DensityEnsemble, names: Sequence[str], x: Array, mass: Array, window: Window, *, span: float, seed: int
+) -> Template:
+    """Move the visible sideband events within `span` widths of the signal region into it, once by every member.
+
+    An event at mass m becomes decode(encode(x, m), m') with m' drawn from the interpolated mass spectrum. One copy of
+    each event, by a random member, trains classifiers (part 0); one copy by every member sets thresholds and measures
+    efficiencies (part 3). Related: CURTAINs, arXiv:2203.09470; FETA, arXiv:2212.11285.
+    """
+    reach = span * window.width
+    near = in_interval(mass, (window.signal[0] - reach, window.signal[1] + reach))
+    base = np.flatnonzero(window.in_sideband(mass) & near)
+    n, n_members = len(base), ensemble.density.n_members
+    trains = np.random.default_rng(derive_seed(seed, "training copies")).integers(0, n_members, n)
+    masses, features, members, parts, sources = [], [], [], [], []
+    for e in range(n_members):
+        z = ensemble.density.encode(x[base], mass[base], member=e)
+        for part, chosen in ((3, np.arange(n)), (0, np.flatnonzero(trains == e))):
+            m = ensemble.mass.sample(n, seed=derive_seed(seed, "mass", e, part))[chosen]
+            masses.append(m)
+            features.append(ensemble.density.decode(z[chosen], m, member=e))
+            members.append(np.full(len(m), e, dtype=np.int16))
+            parts.append(np.full(len(m), part, dtype=np.int8))
+            sources.append(chosen.astype(np.int32))
+    columns = (np.concatenate(c) for c in (masses, features, members, parts, sources))
+    return Template(tuple(names), *columns, True, ensemble.n_bootstraps, ensemble.n_seeds)

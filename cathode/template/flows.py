@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from nflows.distributions.normal import StandardNormal
-from nflows.flows.base import Flow
-from nflows.transforms.autoregressive import (
-    MaskedAffineAutoregressiveTransform,
-    MaskedPiecewiseRationalQuadraticAutoregressiveTransform,
-)
-from nflows.transforms.base import CompositeTransform, Transform
-from nflows.transforms.normalization import BatchNorm
-from nflows.transforms.permutations import ReversePermutation
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from cathode.errors import FitError
 from cathode.template.scaling import Gaussianiser, LogitScaler
+
+if TYPE_CHECKING:
+    from nflows.flows.base import Flow
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int, float], None]
@@ -112,18 +106,28 @@ class FlowDensity:
 
     def sample(self, m: Array, *, member: int, seed: int) -> Array:
         """Draw features `(n, d)` at masses `m (n,)`; consecutive shares come from the member's checkpoints."""
-        rng = np.random.default_rng(seed)
-        noise = rng.standard_normal((len(m), self._dimension()))
+        noise = np.random.default_rng(seed).standard_normal((len(m), self._dimension()))
+        return self.decode(noise, m, member=member)
+
+    def decode(self, z: Array, m: Array, *, member: int) -> Array:
+        """Features `(n, d)` at masses `m (n,)` of normal coordinates `z (n, d)`; rows share checkpoints with `encode`."""
+        u = self._through(z, m, member, "inverse")
+        return self.scaler.inverse(np.clip(u, -50, 50))  # the logit's exp overflows far outside the data
+
+    def encode(self, x: Array, m: Array, *, member: int) -> Array:
+        """Normal coordinates `z (n, d)` of features `x (n, d)` at masses `m (n,)`: the inverse of `decode`."""
+        return self._through(self.scaler.forward(x), m, member, "forward")
+
+    def _through(self, values: Array, m: Array, member: int, direction: str) -> Array:
         parts = np.array_split(np.arange(len(m)), len(self.states[member]))
-        u = np.empty(noise.shape)
+        out = np.empty(values.shape)
         with torch.no_grad():
             for flow, rows in zip(self._flows(member), parts, strict=True):
+                run = getattr(flow._transform, direction)
                 for index in np.array_split(rows, max(1, len(rows) // 16384)):
-                    z = torch.tensor(noise[index], dtype=torch.float32)
-                    u[index] = flow._transform.inverse(z, context=self._context(m[index]))[0].numpy()
-        if self.settings.scaling == "logit":
-            u = np.clip(u, -50, 50)
-        return self.scaler.inverse(u)
+                    v = torch.tensor(values[index], dtype=torch.float32)
+                    out[index] = run(v, context=self._context(m[index]))[0].numpy()
+        return out
 
     def log_prob(self, x: Array, m: Array, *, member: int) -> Array:
         """log p(x | m) `(n,)`: the equal mixture of the member's checkpoints."""
@@ -155,6 +159,17 @@ class FlowDensity:
 
 
 def _build(s: FlowSettings, d: int) -> Flow:
+    # nflows pulls in a plotting library: only steps that train or sample a flow pay for it
+    from nflows.distributions.normal import StandardNormal
+    from nflows.flows.base import Flow
+    from nflows.transforms.autoregressive import (
+        MaskedAffineAutoregressiveTransform,
+        MaskedPiecewiseRationalQuadraticAutoregressiveTransform,
+    )
+    from nflows.transforms.base import CompositeTransform, Transform
+    from nflows.transforms.normalization import BatchNorm
+    from nflows.transforms.permutations import ReversePermutation
+
     steps: list[Transform] = []
     for _ in range(s.blocks):
         if s.transform == "affine":

@@ -1,9 +1,10 @@
 """Autoregressive histogram density: a fast conditional density p(x | m), trained as a whole ensemble at once.
 
 Every feature is Gaussianised; then p(u | m) = prod_d p(u_d | m, u_1 .. u_{d-1}). Each factor is a histogram on fixed
-bins whose logits come from a small network. The logits are relative to a standard normal, and inside a bin the
-density keeps the normal's shape, so the untrained model *is* the standard normal and training learns deviations from
-it. Sampling is exact and takes one pass per feature; log p is exact, with steps at the bin edges.
+bins whose logits are a short cosine series with coefficients from a small network: many bins resolve the shape, few
+coefficients keep it smooth (free logits fit the noise of the training sample). The logits are relative to a standard
+normal, and inside a bin the density keeps the normal's shape, so the untrained model *is* the standard normal and training
+learns deviations from it. Sampling is exact and takes one pass per feature; log p is exact, with steps at the bin edges.
 
 All members of an ensemble (bootstrap weights x initialisations) and all features are trained in one batched matrix
 product: for networks this small a step costs dispatch and memory traffic, not arithmetic.
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtr, ndtri
+from torch.nn.functional import silu
 
 from cathode.errors import FitError
 from cathode.template.scaling import Gaussianiser
@@ -38,6 +40,7 @@ class HistogramSettings:
         bins: histogram bins per feature; the inner ones are equally wide in the normal coordinate over
             (-half_range, half_range), the two outermost are open.
         half_range: see `bins`.
+        harmonics: cosine terms of the logits over the bins.
         hidden: width of the two hidden layers of each conditional network.
         epochs: passes over the training events.
         batch: events per step.
@@ -46,11 +49,12 @@ class HistogramSettings:
         mass_scale: factor on the standardised log mass at the input: the smaller, the smoother in mass.
     """
 
-    bins: int = 32
+    bins: int = 64
+    harmonics: int = 8
     half_range: float = 3.2
     hidden: int = 32
-    epochs: int = 10
-    batch: int = 2048
+    epochs: int = 6
+    batch: int = 512
     learning_rate: float = 8e-3
     weight_decay: float = 0.1
     mass_scale: float = 0.25
@@ -58,13 +62,13 @@ class HistogramSettings:
 
 @dataclass(frozen=True)
 class HistogramDensity:
-    """A fitted ensemble of E members over d features with H hidden units and K bins.
+    """A fitted ensemble of E members over d features with H hidden units.
 
     Attributes:
         settings: what it was fitted with.
         scaler: Gaussianisation, shared by all members.
         mass_mean, mass_sd: standardisation of log m.
-        w1 (E, d, d, H), b1 (E, d, 1, H), w2 (E, d, H, H), b2 (E, d, 1, H), w3 (E, d, H, K), b3 (E, d, 1, K): weights.
+        w1 (E, d, d, H), b1 (E, d, 1, H), w2 (E, d, H, H), b2 (E, d, 1, H), w3 (E, d, H, C), b3 (E, d, 1, C): weights, C harmonics.
             Input 0 of every network is the mass, input j the normal coordinate of feature j - 1; the network of
             feature j has zero weight on inputs above j.
     """
@@ -107,7 +111,7 @@ class HistogramDensity:
         labels = torch.tensor(np.searchsorted(_edges(s), u, side="right"), device=device)
         per_event = torch.tensor(weights / weights.mean(axis=1, keepdims=True), dtype=torch.float32, device=device)
         params = [p.to(device).requires_grad_() for p in _initial(s, d, seeds)]
-        mask, base = _mask(d).to(device), _log_base(s).to(device)
+        mask, base, basis = _mask(d).to(device), _log_base(s).to(device), _basis(s).to(device)
         n_steps = max(1, n // s.batch)
         optimiser = torch.optim.AdamW(params, lr=s.learning_rate, weight_decay=s.weight_decay, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -119,7 +123,7 @@ class HistogramDensity:
             running = torch.zeros((), device=device)
             for step in range(n_steps):
                 index = shuffled[step * s.batch : (step + 1) * s.batch]
-                logits = _logits(params, inputs[index], mask) + base
+                logits = _coefficients(params, inputs[index], mask) @ basis + base
                 target = labels[index].T.expand(n_members, d, len(index))
                 nll = torch.nn.functional.cross_entropy(
                     logits.reshape(-1, s.bins), target.reshape(-1), reduction="none"
@@ -156,8 +160,7 @@ class HistogramDensity:
             rows = np.arange(part.stop - part.start)
             for j in range(d):
                 cumulative = self._cumulative(inputs, j, member)
-                level = z[part, j].astype(np.float32)
-                cell = (cumulative[:, :-1] <= level[:, None]).sum(axis=1)
+                cell = (cumulative[:, :-1] <= z[part, j][:, None]).sum(axis=1)
                 below = np.where(cell > 0, cumulative[rows, cell - 1], 0.0)
                 share = (z[part, j] - below) / np.maximum(cumulative[rows, cell] - below, _TINY)
                 a, b = edges_level[cell], edges_level[cell + 1]
@@ -206,14 +209,15 @@ class HistogramDensity:
         w1, b1, w2, b2, w3, b3 = (
             torch.from_numpy(p[member, j]) for p in (self.w1, self.b1, self.w2, self.b2, self.w3, self.b3)
         )
-        hidden = torch.relu(torch.addmm(b2, torch.relu(torch.addmm(b1, inputs, w1)), w2))
-        return torch.addmm(b3, hidden, w3)
+        hidden = silu(torch.addmm(b2, silu(torch.addmm(b1, inputs, w1)), w2))
+        return torch.addmm(b3, hidden, w3) @ _basis(self.settings)
 
-    def _cumulative(self, inputs: torch.Tensor, j: int, member: int) -> Float32:
+    def _cumulative(self, inputs: torch.Tensor, j: int, member: int) -> Array:
         with torch.no_grad():
             p = torch.softmax(self._row_logits(inputs, j, member) + _log_base(self.settings), dim=1)
-            total = torch.cumsum(p, dim=1)
-            return np.asarray((total / total[:, -1:]).numpy())
+            # double: single precision has no room for the upper tail next to 1
+            total = np.cumsum(p.numpy(), axis=1, dtype=np.float64)
+            return np.asarray(total / total[:, -1:])
 
 
 def _edges(s: HistogramSettings) -> Array:
@@ -225,6 +229,13 @@ def _log_base(s: HistogramSettings) -> torch.Tensor:
     edges = np.concatenate([[-np.inf], _edges(s), [np.inf]])
     upper, lower = log_ndtr(edges[1:]), log_ndtr(edges[:-1])
     return torch.tensor(upper + np.log1p(-np.exp(lower - upper)), dtype=torch.float32)
+
+
+def _basis(s: HistogramSettings) -> torch.Tensor:
+    """Cosine terms over the bins, `(C, K)`, damped as 1 / order; the constant is left to the normalisation."""
+    order = np.arange(1, s.harmonics + 1)[:, None]
+    position = (np.arange(s.bins) + 0.5) / s.bins
+    return torch.tensor(np.cos(np.pi * order * position) / order, dtype=torch.float32)
 
 
 def _inputs(u: Array, scaled_mass: Array) -> torch.Tensor:
@@ -246,20 +257,20 @@ def _initial(s: HistogramSettings, d: int, seeds: Sequence[int]) -> list[torch.T
                 torch.zeros(d, 1, s.hidden),
                 torch.randn(d, s.hidden, s.hidden, generator=g) * (2 / s.hidden) ** 0.5,
                 torch.zeros(d, 1, s.hidden),
-                torch.zeros(d, s.hidden, s.bins),
-                torch.zeros(d, 1, s.bins),
+                torch.zeros(d, s.hidden, s.harmonics),
+                torch.zeros(d, 1, s.harmonics),
             ]
         )
     return [torch.stack(parts) for parts in zip(*members, strict=True)]
 
 
-def _logits(params: list[torch.Tensor], inputs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Logits `(E, d, n, K)` of all members and features at inputs `(n, d)`."""
+def _coefficients(params: list[torch.Tensor], inputs: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Harmonic coefficients `(E, d, n, C)` of all members and features at inputs `(n, d)`."""
     w1, b1, w2, b2, w3, b3 = params
     e, d, f, h = w1.shape
     first = (w1 * mask).permute(2, 0, 1, 3).reshape(f, e * d * h)
-    x = torch.relu(torch.addmm(b1.reshape(1, -1), inputs, first))
+    x = silu(torch.addmm(b1.reshape(1, -1), inputs, first))
     x = x.view(-1, e * d, h).transpose(0, 1)
-    x = torch.relu(torch.baddbmm(b2.reshape(e * d, 1, h), x, w2.reshape(e * d, h, h)))
+    x = silu(torch.baddbmm(b2.reshape(e * d, 1, h), x, w2.reshape(e * d, h, h)))
     x = torch.baddbmm(b3.reshape(e * d, 1, -1), x, w3.reshape(e * d, h, -1))
     return x.view(e, d, len(inputs), -1)

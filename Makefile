@@ -1,0 +1,49 @@
+# Two commands on a fresh machine: `make run` (the default hunt) and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+CORES ?= all
+# Where pip finds torch. Empty: your usual index. On Linux that brings the CUDA build (several GB); for a CPU-only
+# machine give the CPU index that pytorch.org's "Get started" page prints: make setup TORCH_INDEX=https://...
+TORCH_INDEX ?=
+BIN = $(VENV)/bin
+
+.PHONY: help setup run test full check format schema demo-sample clean
+
+help:             ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+setup: $(VENV)/.ready  ## make .venv and install everything, pinned
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: setup        ## the default hunt
+	$(BIN)/snakemake --cores $(CORES)
+	@echo "report: $$(pwd)/results/demo/report.html"
+
+test: setup       ## the tests (minutes)
+	$(BIN)/python -m pytest -m "not slow"
+
+full: setup       ## all tests
+	$(BIN)/python -m pytest
+
+check: setup      ## formatter, linters, types, import rules
+	$(BIN)/ruff format --check cathode tests tools benchmarks
+	$(BIN)/ruff check cathode tests tools benchmarks
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup     ## rewrite sources in house style
+	$(BIN)/ruff format cathode tests tools benchmarks
+	$(BIN)/ruff check --fix cathode tests tools benchmarks
+	$(BIN)/snakefmt Snakefile workflow
+
+schema: setup     ## regenerate config/schema.json
+	$(BIN)/cathode schema > config/schema.json
+
+clean:            ## remove results and the environment
+	rm -rf results/demo .snakemake $(VENV)

@@ -1,0 +1,80 @@
+"""Shared toys with known truth."""
+
+from __future__ import annotations
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.stats import multivariate_normal
+
+from cathode.regions import Window
+
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LinearGaussian:
+    """x | m is normal with a mean and a correlation that move with log m: an exactly known p(x | m)."""
+
+    low: float = 2000.0
+    high: float = 5000.0
+
+    def t(self, m: Array) -> Array:
+        return (np.log(m) - np.log(3000.0)) / 0.3
+
+    def mean(self, m: Array) -> Array:
+        t = self.t(m)
+        return np.stack([0.5 * t, 1.0 - 0.3 * t, 0.2 * t], axis=1)
+
+    def covariance(self) -> Array:
+        return np.array([[1.0, 0.6, -0.3], [0.6, 1.2, 0.0], [-0.3, 0.0, 0.8]])
+
+    def masses(self, n: int, seed: int) -> Array:
+        u = np.random.default_rng(seed).random(n)
+        rate = 1 / 600.0
+        span = 1 - np.exp(-(self.high - self.low) * rate)
+        return self.low - np.log(1 - u * span) / rate
+
+    def sample(self, m: Array, seed: int) -> Array:
+        rng = np.random.default_rng(seed)
+        return self.mean(m) + rng.multivariate_normal(np.zeros(3), self.covariance(), len(m))
+
+    def log_prob(self, x: Array, m: Array) -> Array:
+        return np.asarray(multivariate_normal(np.zeros(3), self.covariance()).logpdf(x - self.mean(m)))
+
+
+@pytest.fixture(scope="session")
+def truth() -> LinearGaussian:
+    return LinearGaussian()
+
+
+@pytest.fixture(scope="session")
+def window() -> Window:
+    return Window("m3000", (2800.0, 3200.0), (2000.0, 5000.0))
+
+
+def toy_table(n_background: int, n_signal: int, seed: int) -> pd.DataFrame:
+    """A small hunt: exponential background with smooth features, a narrow signal with features of its own."""
+    truth = LinearGaussian()
+    rng = np.random.default_rng(seed)
+    m = np.concatenate([truth.masses(n_background, seed + 1), rng.normal(3000, 60, n_signal)])
+    x = truth.sample(m, seed + 2)
+    x[n_background:] = rng.normal([2.0, -1.5, 1.5], 0.25, (n_signal, 3))
+    table = pd.DataFrame(x, columns=["a", "b", "c"])
+    table["m"] = m
+    table["label"] = (np.arange(len(m)) >= n_background).astype(int)
+    return table.sample(frac=1, random_state=seed).reset_index(drop=True)

@@ -1,0 +1,149 @@
+"""Significances against closed forms, independent implementations and published numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binom, kstest, norm
+from scipy.stats import t as student
+
+from cathode.stats.counting import (
+    effective_dof,
+    li_ma,
+    p_predictive,
+    sidak,
+    z_bi,
+    z_classical,
+    z_slide,
+    z_value,
+)
+from cathode.stats.workspace import Counting, build_workspace, student_inflation, upper_limit, z_pyhf
+
+
+def test_li_ma_is_zero_at_the_expectation_and_signed():
+    assert li_ma(20, 100, 5) == pytest.approx(0, abs=1e-7)
+    assert li_ma(30, 100, 5) > 0 > li_ma(10, 100, 5)
+    assert li_ma(0, 100, 5) < -5
+
+
+def test_li_ma_equals_pyhf_shapesys():
+    """A Poisson auxiliary measurement is exactly the on-off problem."""
+    for n, m, tau in ((150, 400.0, 4.0), (12, 40.0, 8.0), (60, 400.0, 4.0)):
+        workspace = build_workspace(Counting("c", n, m / tau, m, 0, 0, 0, np.inf))
+        assert z_pyhf(workspace) == pytest.approx(li_ma(n, m, tau), abs=2e-3)
+
+
+def test_z_bi_equals_the_binomial_tail_and_a_published_number():
+    """p_Bi is a binomial tail; on 140 over 100 events at tau 1 the numbers of Cousins et al. (2008), table 1 style."""
+    n, m, tau = 140, 100, 1.2
+    p = binom.sf(n - 1, n + m, 1 / (1 + tau))
+    assert z_bi(n, m, tau) == pytest.approx(norm.isf(p), rel=1e-9)
+    # Cousins, Linnemann, Tucker (physics/0702156), table 1, first column: n_on 4, n_off 5, tau 5.0 gives Z_Bi 1.66
+    assert z_bi(4, 5, 5.0) == pytest.approx(1.66, abs=0.005)
+    # same table, Li and Ma's own case: n_on 4, n_off 5, tau 5.0 gives 1.95
+    assert li_ma(4, 5, 5.0) == pytest.approx(1.95, abs=0.005)
+
+
+def test_the_slide_formula_gives_hand_numbers():
+    # O = 130, s_O = 2, B = 100, s_B = 4, two members each: 30 / sqrt(4/2 + 16/2 + 100)
+    o, b = [130 - np.sqrt(2), 130 + np.sqrt(2)], [100 - np.sqrt(8), 100 + np.sqrt(8)]
+    assert z_slide(o, b) == pytest.approx(30 / np.sqrt(2 + 8 + 100))
+
+
+def test_the_slide_formula_is_no_discovery_statistic():
+    """For a large ensemble it tends to S / sqrt(B) of a wrong background, as if that were certain."""
+    rng = np.random.default_rng(0)
+    o, b = rng.normal(1150, 10, 20000), rng.normal(1000, 10, 20000)  # truth: 1150, model 13 % low
+    assert z_slide(o, b) == pytest.approx(z_classical(1150, 1000), abs=0.05)
+
+
+def test_the_predictive_p_is_a_tail_without_bias_terms():
+    n, m, tau = 150, 400, 4.0
+    p = p_predictive(n, m, tau, mu=0, sigma=0, nu=np.inf)
+    # Jeffreys prior lies between the two conditional binomial conventions
+    low, high = binom.sf(n - 1, n + m - 1, 1 / (1 + tau)), binom.sf(n - 1, n + m, 1 / (1 + tau))
+    assert min(low, high) <= p <= max(low, high)
+
+
+def test_the_predictive_p_agrees_with_direct_integration_by_simulation():
+    rng = np.random.default_rng(3)
+    n, m, tau, mu, sigma, nu = 160, 400, 4.0, 0.05, 0.1, 11
+    rate = rng.gamma(m + 0.5, 1 / tau, 400000) * np.exp(mu + sigma * student.rvs(nu, size=400000, random_state=4))
+    simulated = (rng.poisson(np.minimum(rate, 1e6)) >= n).mean()
+    p = p_predictive(n, m, tau, mu=mu, sigma=sigma, nu=nu)
+    assert p == pytest.approx(simulated, abs=4 * np.sqrt(simulated / 400000))
+
+
+def test_the_predictive_p_is_monotone_and_converged_in_nodes():
+    args = {"mu": 0.02, "sigma": 0.08, "nu": 11}
+    p = [p_predictive(n, 800, 4.0, **args) for n in (180, 200, 240, 300, 400)]
+    assert np.all(np.diff(p) < 0)
+    assert p[-1] == pytest.approx(p_predictive(400, 800, 4.0, nodes=2001, **args), rel=1e-3)
+    assert p_predictive(0, 800, 4.0, **args) == 1.0
+    assert p_predictive(300, 800, 4.0, overdispersion=1.5, **args) > p[3]
+
+
+@pytest.mark.parametrize(("mu_true", "scatter", "n_windows"), [(0.0, 0.0, 12), (0.06, 0.03, 12)])
+def test_the_predictive_p_is_calibrated_when_its_bias_is_estimated_from_windows(mu_true, scatter, n_windows):
+    """Background-only toys with the bias estimated by random effects: rejections near nominal (statistics of the design notes)."""
+    from cathode.stats.random_effects import random_effects
+
+    rng = np.random.default_rng(17)
+    b, tau, toys, p = 120.0, 8.0, 3000, []
+    predicted = np.full(n_windows, 100.0)
+    for _ in range(toys):
+        bias = rng.normal(mu_true, scatter, n_windows + 1)
+        m = rng.poisson(tau * b)
+        ref = rng.poisson(tau * predicted)
+        effects = random_effects(rng.poisson(predicted * np.exp(bias[1:])), ref / tau, 1 / np.sqrt(ref))
+        n = rng.poisson(b * np.exp(bias[0]))
+        nu = n_windows - 1
+        p.append(p_predictive(n, m, tau, mu=effects.mu, sigma=effects.sigma, nu=nu))
+    rejected = np.mean(np.array(p) < 0.01) / 0.01
+    assert 0.2 < rejected < 2.2
+    assert kstest(p, "uniform").statistic < 0.08
+
+
+def test_welch_satterthwaite_degrees_of_freedom():
+    assert effective_dof([(2.0, 7)]) == pytest.approx(7)
+    assert effective_dof([(1.0, 10), (1.0, 10)]) == pytest.approx(20)
+    assert effective_dof([]) == np.inf
+
+
+def test_sidak_is_exact_for_independent_trials_and_stable_for_tiny_p():
+    rng = np.random.default_rng(0)
+    smallest = rng.random((200000, 6)).min(axis=1)
+    assert sidak(0.02, 6) == pytest.approx((smallest <= 0.02).mean(), abs=0.002)
+    assert sidak(1e-20, 6) == pytest.approx(6e-20)
+
+
+def test_z_value_is_signed():
+    assert z_value(0.5) == pytest.approx(0)
+    assert z_value(norm.sf(3.0)) == pytest.approx(3.0)
+    assert z_value(0.99) < 0
+
+
+def test_the_pyhf_workspace_has_separate_nuisances_and_a_signed_significance():
+    c = Counting("m3500_cathode_0.01", 240, 130.0, 2000, 0.01, 0.03, 0.05, 11)
+    workspace = build_workspace(c)
+    names = [m["name"] for m in workspace["channels"][0]["samples"][1]["modifiers"]]
+    assert names == [f"gen_stat_{c.name}", f"ens_init_{c.name}", "boot_train", f"nonclosure_{c.name}"]
+    excess = z_pyhf(workspace)
+    statistical = li_ma(240, 2000, 2000 / 130)
+    assert 0 < excess < statistical
+    deficit = z_pyhf(build_workspace(Counting("x", 80, 130.0, 2000, 0.01, 0.03, 0.05, 11)))
+    assert deficit < -1
+
+
+def test_the_inflation_makes_a_gaussian_as_wide_as_student_at_three_sigma():
+    # factors of the design notes: 1.84 for 6 windows, 1.28 for 12
+    assert student_inflation(5) == pytest.approx(1.84, abs=0.01)
+    assert student_inflation(11) == pytest.approx(1.28, abs=0.01)
+    assert student_inflation(np.inf) == 1
+
+
+def test_the_upper_limit_covers_the_textbook_case():
+    """n = b, no uncertainty: the asymptotic CLs limit is Phi^-1(1 - 0.05 / 2) sqrt(b) and the expected one equals it."""
+    observed, expected = upper_limit(build_workspace(Counting("c", 400, 400.0, 1e9, 0, 0, 0, np.inf)))
+    assert observed == pytest.approx(1.96 * 20, rel=0.04)
+    assert expected[2] == pytest.approx(observed, rel=0.03)

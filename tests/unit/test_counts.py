@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from cathode.background import estimate_background
+from cathode.classifier import Scores
+from cathode.closure import measure_closure
+from cathode.counts import count_passing, passing
+from cathode.metrics import roc
+from cathode.stats.settings import StatisticsSettings
+
+
+def make_scores(n=5000, tau=20, seed=0, n_signal=0, members=(5, 2), bias=0.0) -> Scores:
+    """Scores of a perfect (or biased) reference: uniform-free normal scores, signal three standard deviations up."""
+    rng = np.random.default_rng(seed)
+    score = np.concatenate([rng.normal(bias, 1, n), rng.normal(3, 1, n_signal)]).astype(np.float32)
+    total = n + n_signal
+    ref = rng.normal(0, 1, total * tau).astype(np.float32)
+    part = np.where(np.arange(len(ref)) % 5 == 0, 1, 2)
+    k = members[0] * members[1]
+    return Scores(
+        "cathode", "m3500", (3300.0, 3700.0), np.arange(total), np.arange(total) % 5, score,
+        np.repeat(score[:, None], 4, axis=1) + rng.normal(0, 0.1, (total, 4)).astype(np.float32),
+        ref, rng.integers(0, 5, len(ref)), np.ones(len(ref)), part, np.arange(len(ref)), rng.integers(0, k, len(ref)) if k else -np.ones(len(ref), int),
+        np.repeat(ref[part == 1][:, None], 4, axis=1), *members,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("eps", [0.1, 0.01, 0.001])
+def test_background_only_counts_scatter_around_the_prediction(eps):
+    pulls = []
+    for seed in range(60):
+        c = count_passing(make_scores(seed=seed), eps)
+        pulls.append((c.n_obs - c.n_bkg) / np.sqrt(c.n_bkg * (1 + 1 / c.tau)))
+        assert c.n_bkg == pytest.approx(eps * 5000, rel=0.2 if eps > 0.001 else 0.7)
+    assert abs(np.mean(pulls)) < 0.45
+    assert 0.75 < np.std(pulls) < 1.3
+
+
+def test_an_unsplit_reference_gives_an_unbiased_efficiency_even_with_one_event_per_fold():
+    """Order statistics: k / (n + 1) is the mean efficiency of a cut at the k-th highest of n."""
+    ratio = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        s = make_scores(n=4000, tau=1, seed=seed, members=(0, 0))
+        s = dataclasses.replace(
+            s, ref_part=np.zeros(4000, int), ref_fold=rng.permutation(np.arange(4000) % 5),
+            ref_threshold_member_score=np.empty((0, 4), np.float32),
+        )  # fmt: skip
+        c = count_passing(s, 0.001)
+        ratio.append((c.n_obs, c.n_bkg))
+    observed, predicted = np.sum(ratio, axis=0)
+    assert observed / predicted == pytest.approx(1, abs=4 / np.sqrt(observed))
+
+
+def test_passing_marks_the_counted_events():
+    s = make_scores(n_signal=50)
+    for eps in (0.1, 0.01):
+        assert passing(s, eps).sum() == count_passing(s, eps).n_obs
+
+
+def test_a_signal_is_an_excess_and_its_uncertainties_add_up():
+    closure = measure_closure("m3500", [make_scores(seed=s, members=(2, 2)) for s in range(12)], (0.01,), overdispersion=1.0)
+    e = estimate_background(make_scores(n_signal=100), closure, (0.01,), StatisticsSettings())[0]
+    sigma = e.sigma()
+    parts = [sigma[k] for k in ("template", "initialisation", "bootstrap", "non_closure")]
+    assert sigma["total"] == pytest.approx(np.sqrt(np.sum(np.square(parts))))
+    assert e.counts.n_obs - e.n_bkg > 50
+    assert e.z_slide > 5
+    assert abs(e.non_closure_mean) < 4 * e.non_closure_sigma
+
+
+def test_closure_finds_a_planted_bias():
+    tests = [make_scores(seed=s, bias=0.1, members=(2, 2)) for s in range(12)]
+    point = measure_closure("m3500", tests, (0.1,), overdispersion=1.0).points[0]
+    from scipy.stats import norm
+
+    planted = np.log(norm.sf(norm.isf(0.1) - 0.1) / 0.1)
+    assert point.effects.mu == pytest.approx(planted, abs=4 * point.effects.mu_error)
+    assert point.effects.mu > 3 * point.effects.mu_error
+
+
+def test_a_random_score_has_sic_sqrt_eps_and_auc_one_half():
+    rng = np.random.default_rng(0)
+    r = roc(rng.random(100000), rng.random(100000))
+    assert r.auc == pytest.approx(0.5, abs=0.005)
+    for eps in (0.5, 0.1, 0.01):
+        assert r.sic(eps) == pytest.approx(np.sqrt(eps), rel=0.1)
+
+
+def test_sic_of_two_gaussians_is_analytic():
+    from scipy.stats import norm
+
+    rng = np.random.default_rng(1)
+    r = roc(rng.normal(2, 1, 200000), rng.normal(0, 1, 200000))
+    for eps in (0.1, 0.01):
+        assert r.sic(eps) == pytest.approx(norm.sf(norm.isf(eps) - 2) / np.sqrt(eps), rel=0.03)
+    assert r.auc == pytest.approx(norm.cdf(2 / np.sqrt(2)), abs=0.003)
+    assert r.max_sic() >= r.sic(0.01) * 0.97
+
+
+def test_copies_of_one_event_count_once():
+    """Twenty identical copies of every reference event leave the statistical error of the events themselves."""
+    s = make_scores(tau=2, members=(0, 0))
+    single = dataclasses.replace(s, ref_part=np.zeros(len(s.ref_score), int))
+    tile = {f: np.tile(getattr(single, f), 20) for f in ("ref_score", "ref_fold", "ref_weight", "ref_part", "ref_source", "ref_member")}
+    copied = count_passing(dataclasses.replace(single, **tile), 0.01)
+    assert copied.m == pytest.approx(count_passing(single, 0.01).m, rel=0.05)
+    assert copied.n_bkg == pytest.approx(50, rel=0.05)

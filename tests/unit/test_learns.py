@@ -1,0 +1,116 @@
+"""What models learn, against analytic truth, with bounds that a broken model misses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
+
+from cathode.classifier import ClassifierSettings, Sample, assign_folds, cross_fit
+from cathode.template import BackgroundSettings, fit_ensemble, sample_template
+from cathode.template.mass import MassModel, MassSettings
+
+
+@pytest.fixture(scope="module")
+def masked(truth, window):
+    m = truth.masses(40000, 21)
+    return fit_ensemble(
+        truth.sample(m, 22), m, window, BackgroundSettings(), bootstraps=2, seeds=2, seed=5
+    )
+
+
+def test_the_interpolated_density_matches_the_truth_in_the_gap(truth, window, masked):
+    m = np.random.default_rng(1).uniform(*window.signal, 20000)
+    x = truth.sample(m, 30)
+    kl = np.mean([truth.log_prob(x, m) - masked.density.log_prob(x, m, member=e) for e in range(4)])
+    # a mean frozen at the lower edge of the gap costs 0.02, an unconditional model 0.1, an untrained one 0.4
+    assert 0 < kl < 0.02
+
+
+def test_the_interpolation_follows_the_mass_inside_the_gap(truth, window, masked):
+    for centre in (2850.0, 3150.0):
+        m = np.full(20000, centre)
+        s = masked.density.sample(m, member=0, seed=7)
+        np.testing.assert_allclose(s.mean(axis=0), truth.mean(m[:1])[0], atol=0.06)
+        np.testing.assert_allclose(np.cov(s.T), truth.covariance(), atol=0.1)
+
+
+def test_a_classifier_cannot_tell_the_template_from_the_truth(truth, window, masked):
+    t = sample_template(masked, ("a", "b", "c"), n_train=10000, n_efficiency=10000, seed=3)
+    m = truth.masses(200000, 40)
+    inside = window.in_signal(m)
+    x = truth.sample(m[inside], 41)[:10000]
+    data, labels = np.concatenate([x, t.features[:10000]]), np.repeat([1, 0], [len(x), 10000])
+    half = np.arange(len(data)) % 2 == 0
+    model = HistGradientBoostingClassifier(max_iter=50, random_state=0).fit(data[half], labels[half])
+    auc = roc_auc_score(labels[~half], model.predict_proba(data[~half])[:, 1])
+    assert abs(auc - 0.5) < 0.025  # a template shifted by 0.1 sigma in one feature gives 0.53
+
+
+def test_the_mass_model_finds_a_known_exponential(truth, window):
+    m = truth.masses(60000, 8)
+    model = MassModel.fit(m, window, MassSettings())
+    total = 1 - np.exp(-3000 / 600)
+    expected = 60000 * (np.exp(-800 / 600) - np.exp(-1200 / 600)) / total
+    value, error = model.expected()
+    assert error < 0.02 * expected
+    assert abs(value - expected) < 4 * error
+    assert model.p_value > 1e-3
+    drawn = model.sample(50000, seed=1)
+    rate = 1 / 600
+    cdf = (1 - np.exp(-(np.sort(drawn) - 2800) * rate)) / (1 - np.exp(-400 * rate))
+    assert np.abs(cdf - np.arange(len(drawn)) / len(drawn)).max() < 0.01
+
+
+def test_the_mass_model_does_not_see_the_signal_region(truth, window):
+    m = truth.masses(30000, 8)
+    bump = np.concatenate([m, np.full(5000, 3000.0)])
+    a, b = (MassModel.fit(v, window, MassSettings()).expected()[0] for v in (m, bump))
+    assert a == b
+
+
+def test_the_published_kernel_estimate_reproduces_the_masses_it_was_given(truth, window):
+    m = truth.masses(30000, 8)
+    drawn = MassModel.fit(m, window, MassSettings(model="kde")).sample(20000, seed=2)
+    own = m[window.in_signal(m)]
+    assert drawn.min() >= window.signal[0]
+    assert drawn.max() < window.signal[1]
+    assert abs(drawn.mean() - own.mean()) < 4 * own.std() / np.sqrt(len(own))
+
+
+@pytest.mark.parametrize("model", ["boosted_trees", "network"])
+def test_a_classifier_approaches_the_likelihood_ratio(model):
+    rng = np.random.default_rng(0)
+    n = 6000
+    a, b = rng.normal(0.7, 1, (n, 2)), rng.normal(0, 1, (n, 2))
+    settings = ClassifierSettings(model=model, folds=3, members=4)
+    data = Sample(a, assign_folds(n, 3, seed=1), np.ones(n))
+    ref = Sample(b, assign_folds(n, 3, seed=2), np.ones(n))
+    scored = cross_fit(settings, data, ref, [data, ref], seed=3)
+    labels = np.repeat([1, 0], n)
+    auc = roc_auc_score(labels, np.concatenate([s.mean(axis=1) for s in scored]))
+    best = roc_auc_score(labels, np.concatenate([a.sum(axis=1), b.sum(axis=1)]))
+    assert best - 0.012 < auc <= best + 0.002
+
+
+@pytest.mark.parametrize("model", ["boosted_trees", "network"])
+def test_out_of_fold_scores_of_identical_samples_carry_no_information(model):
+    rng = np.random.default_rng(1)
+    n = 3000
+    settings = ClassifierSettings(model=model, folds=3, members=4)
+    data = Sample(rng.normal(size=(n, 2)), assign_folds(n, 3, seed=1), np.ones(n))
+    ref = Sample(rng.normal(size=(n, 2)), assign_folds(n, 3, seed=2), np.ones(n))
+    scored = cross_fit(settings, data, ref, [data, ref], seed=3)
+    auc = roc_auc_score(np.repeat([1, 0], n), np.concatenate([s.mean(axis=1) for s in scored]))
+    assert abs(auc - 0.5) < 0.03  # scored in fold, these trees reach 0.65
+
+
+def test_classes_are_balanced_by_weight():
+    """Ten times the reference weight changes nothing."""
+    rng = np.random.default_rng(2)
+    data = Sample(rng.normal(0.5, 1, (900, 2)), assign_folds(900, 3, seed=1), np.ones(900))
+    x, fold = rng.normal(size=(2000, 2)), assign_folds(2000, 3, seed=2)
+    settings = ClassifierSettings(folds=3, members=4)
+    a, b = (cross_fit(settings, data, Sample(x, fold, np.full(2000, w)), [data], seed=1)[0] for w in (1.0, 10.0))
+    np.testing.assert_allclose(a, b, atol=1e-5)
