@@ -25,7 +25,7 @@ class Gaussianiser:
 
     A shape-preserving cubic (PCHIP) runs through the empirical quantiles at levels equally spaced in the normal
     coordinate. It is tabulated and interpolated linearly, so forward and inverse are exact inverses. Beyond the
-    table the outermost slope continues: the map is a bijection of the whole line. Not made for features with large
+    table the mean slope of its outer sixteenth continues (the outermost cell's may vanish): the map is a bijection of the whole line. Not made for features with large
     atoms (many events at one value): an atom is mapped to one point of u.
 
     Attributes:
@@ -67,8 +67,8 @@ class Gaussianiser:
         """log |det du/dx| `(n,)`: piecewise constant, from the slope of the table."""
         total = np.zeros(len(x))
         for j, (xs, us) in enumerate(zip(self.x_table, self.u_table, strict=True)):
-            cell = np.clip(np.searchsorted(xs, x[:, j], side="right") - 1, 0, len(xs) - 2)
-            total += np.log((us[cell + 1] - us[cell]) / (xs[cell + 1] - xs[cell]))
+            slopes = np.concatenate([[_tail(xs, us, 0)], np.diff(us) / np.diff(xs), [_tail(xs, us, -1)]])
+            total += np.log(slopes[np.searchsorted(xs, x[:, j], side="right")])
         return total
 
     @staticmethod
@@ -77,9 +77,14 @@ class Gaussianiser:
         for j, (a, b) in enumerate(zip(source, target, strict=True)):
             v = values[:, j]
             inner = np.interp(v, a, b)
-            low, high = (b[1] - b[0]) / (a[1] - a[0]), (b[-1] - b[-2]) / (a[-1] - a[-2])
-            out[:, j] = inner + np.minimum(v - a[0], 0) * low + np.maximum(v - a[-1], 0) * high
+            out[:, j] = inner + np.minimum(v - a[0], 0) * _tail(a, b, 0) + np.maximum(v - a[-1], 0) * _tail(a, b, -1)
         return out
+
+
+def _tail(a: Array, b: Array, end: int) -> float:
+    """Mean slope db/da over the outer sixteenth of a table at its first (0) or last (-1) entry."""
+    inner = len(a) // 16 if end == 0 else -1 - len(a) // 16
+    return float((b[end] - b[inner]) / (a[end] - a[inner]))
 
 
 @dataclass(frozen=True)

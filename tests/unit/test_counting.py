@@ -144,6 +144,6 @@ def test_the_inflation_makes_a_gaussian_as_wide_as_student_at_three_sigma():
 
 def test_the_upper_limit_covers_the_textbook_case():
     """n = b, no uncertainty: the asymptotic CLs limit is Phi^-1(1 - 0.05 / 2) sqrt(b) and the expected one equals it."""
-    observed, expected = upper_limit(build_workspace(Counting("c", 400, 400.0, 1e9, 0, 0, 0, np.inf)))
+    observed, expected = upper_limit(build_workspace(Counting("c", 400, 400.0, 1e6, 0, 0, 0, np.inf)))
     assert observed == pytest.approx(1.96 * 20, rel=0.04)
     assert expected[2] == pytest.approx(observed, rel=0.03)

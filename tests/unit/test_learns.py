@@ -24,8 +24,8 @@ def test_the_interpolated_density_matches_the_truth_in_the_gap(truth, window, ma
     m = np.random.default_rng(1).uniform(*window.signal, 20000)
     x = truth.sample(m, 30)
     kl = np.mean([truth.log_prob(x, m) - masked.density.log_prob(x, m, member=e) for e in range(4)])
-    # a mean frozen at the lower edge of the gap costs 0.02, an unconditional model 0.1, an untrained one 0.4
-    assert 0 < kl < 0.02
+    # measured 0.010; a mean frozen at the edges of the gap costs 0.02 more, an unconditional model 0.1, an untrained one 0.4
+    assert 0 < kl < 0.015
 
 
 def test_the_interpolation_follows_the_mass_inside_the_gap(truth, window, masked):
