@@ -147,4 +147,4 @@ def half_ensemble_z(scores: Scores, eps: float) -> float | None:
         observed += (data >= thresholds).sum(axis=0)
         background += (sample[1::2] >= thresholds).mean(axis=0) * len(data)
     half = n_members // 2
-    return z_slide(observed[half:], background[:half]) if background[:half].mean() > 0 else None
+    return z_slide(observed[half:].tolist(), background[:half].tolist()) if background[:half].mean() > 0 else None

@@ -36,7 +36,9 @@ def describe(config: Config) -> str:
         values = events.features[:, j]
         correlation = float(np.corrcoef(values, mass)[0, 1])
         note = "  <- depends on the mass: biases CWoLa" if abs(correlation) > 0.2 else ""
-        lines.append(f"  {name}: {values.min():.4g} to {values.max():.4g}, correlation with mass {correlation:+.3f}{note}")
+        lines.append(
+            f"  {name}: {values.min():.4g} to {values.max():.4g}, correlation with mass {correlation:+.3f}{note}"
+        )
     for window in config.regions.values():
         n_signal_region = int(window.in_signal(mass).sum())
         sideband = mass[window.in_sideband(mass)]
@@ -48,7 +50,11 @@ def describe(config: Config) -> str:
             f"window {window.name}: {shown} events in {window.signal[0]:g} - {window.signal[1]:g} GeV, {low} below, "
             f"{len(sideband) - low} above; {len(pseudo)} pseudo signal regions with {min(counts)} to {max(counts)} events"
         )
-        for name, count in (("signal region", n_signal_region), ("lower sideband", low), ("upper sideband", len(sideband) - low)):
+        for name, count in (
+            ("signal region", n_signal_region),
+            ("lower sideband", low),
+            ("upper sideband", len(sideband) - low),
+        ):
             if count < 100:
                 raise DataError(f"window {window.name}: found {count} events in the {name}, expected at least 100")
         if min(counts) < 65:
@@ -79,7 +85,7 @@ def describe_artefact(path: Path) -> str:
             body: list[str] = [f"  {f.name}: {f.type}" for f in schema]
             body.append(f"  {pq.read_metadata(path).num_rows} rows")
         elif path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 header = json.loads(bytes(file["header"]).decode())
                 body = [f"  {k}: {file[k].dtype} {file[k].shape}" for k in file.files if k not in ("header", "tree")]
         else:
@@ -90,5 +96,3 @@ def describe_artefact(path: Path) -> str:
     except Exception as error:  # anything may be wrong with a foreign file
         raise ArtefactError(f"{path}: not a cathode artefact ({type(error).__name__}: {error})") from error
     return "\n".join([f"{path}: {header['schema']}", f"  made: {json.dumps(header.get('made'))}", *body])
-
-

@@ -22,7 +22,9 @@ WILDCARDS = ("method", "pseudo")
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Returns 0, or 2 after one line on standard error for anything that cathode refuses."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")  # one thread per job: two that spin on a busy machine cost far more than they win
+        os.environ.setdefault(
+            name, "1"
+        )  # one thread per job: two that spin on a busy machine cost far more than they win
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.INFO, stream=sys.stderr)
     try:

@@ -40,9 +40,7 @@ class Events:
         return len(self.mass)
 
     def __getitem__(self, selection: NDArray[np.bool_] | NDArray[np.int64]) -> Events:
-        return replace(
-            self, row=self.row[selection], mass=self.mass[selection], features=self.features[selection]
-        )
+        return replace(self, row=self.row[selection], mass=self.mass[selection], features=self.features[selection])
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,9 @@ def blind_entry(
         "n_obs": None,
         "n_bkg": eps * expected,
         "sigma": None,
-        "non_closure": {"mean": effects.mu, "sigma": effects.sigma, "n_windows": closure.n_windows} if effects else None,
+        "non_closure": {"mean": effects.mu, "sigma": effects.sigma, "n_windows": closure.n_windows}
+        if effects
+        else None,
         "overdispersion": None,
         "p_local": None,
         "z_local": None,

@@ -25,7 +25,7 @@ from cathode.classifier import Scores
 from cathode.closure import Closure
 from cathode.errors import ArtefactError
 from cathode.events import Events, Labels
-from cathode.results import Estimates, Figures, Hunts, Json, Page, Picture, Selected, Truth
+from cathode.results import Estimates, Figures, Hunts, Json, Page, Selected, Truth
 from cathode.template import DensityEnsemble, Template
 from cathode.template.flows import FlowDensity, FlowSettings
 from cathode.template.histogram import HistogramDensity, HistogramSettings
@@ -78,9 +78,7 @@ def sha256(path: Path) -> str:
 def write(obj: Any, path: Path, made: Made) -> None:
     """Write an artefact under its final name, at once or not at all."""
     kind, form = _KINDS[type(obj)]
-    header = json.dumps(
-        {"schema": f"cathode/{kind}/{VERSION}", "made": dataclasses.asdict(made)}, sort_keys=True
-    )
+    header = json.dumps({"schema": f"cathode/{kind}/{VERSION}", "made": dataclasses.asdict(made)}, sort_keys=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     if form == "folder":
         _write_figures(obj, path)
@@ -94,7 +92,7 @@ def write(obj: Any, path: Path, made: Made) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         writers[form](obj, temporary, header)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -116,7 +114,9 @@ def read(path: Path, kind: type) -> Any:
         raise
     except Exception as error:  # a damaged file may fail anywhere in its library
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ArtefactError(f"{path}: expected cathode/{name}/{VERSION}, found a damaged or foreign file: {reason}") from error
+        raise ArtefactError(
+            f"{path}: expected cathode/{name}/{VERSION}, found a damaged or foreign file: {reason}"
+        ) from error
 
 
 def _check(header: str | None, expected: str, path: Path) -> None:
@@ -203,11 +203,11 @@ def _write_npz(obj: Any, path: Path, header: str) -> None:
     tree = json.dumps(_encode(obj, arrays), sort_keys=True)
     text = {name: np.frombuffer(value.encode(), dtype=np.uint8) for name, value in (("header", header), ("tree", tree))}
     with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **text, **arrays)  # type: ignore[arg-type]
+        np.savez(file, allow_pickle=False, **text, **arrays)
 
 
 def _read_npz(path: Path, kind: type, expected: str) -> Any:
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         _check(bytes(file["header"]).decode() if "header" in file.files else None, expected, path)
         return _decode(json.loads(bytes(file["tree"]).decode()), {k: file[k] for k in file.files})
 
@@ -244,6 +244,4 @@ def _write_figures(obj: Figures, folder: Path) -> None:
     for name, content in obj.files.items():
         temporary = folder / f".{name}.part"
         temporary.write_bytes(content)
-        os.replace(temporary, folder / name)
-
-
+        temporary.replace(folder / name)

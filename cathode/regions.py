@@ -5,6 +5,7 @@ Masses are in GeV. Intervals are half open, [low, high).
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,11 +156,11 @@ def pseudo_windows(window: Window, sideband_mass: Array, number: int) -> list[Wi
     lengths = [max(0.0, float(np.log(b / a))) if b > a else 0.0 for a, b in spans]
     if sum(lengths) <= 0:
         raise ConfigError(f"window {window.name}: the sidebands leave no room for pseudo signal regions")
-    n_low = int(round(number * lengths[0] / sum(lengths)))
+    n_low = round(number * lengths[0] / sum(lengths))
     out: list[Window] = []
     for (a, b), n in zip(spans, (n_low, number - n_low), strict=True):
         edges = np.geomspace(a, b, n + 1) if n else np.array([])
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in itertools.pairwise(edges):
             centre = (low + high) / 2
             gap = (min(low, centre - half_gap), max(high, centre + half_gap))
             name = f"pseudo{len(out):02d}"

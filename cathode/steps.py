@@ -233,9 +233,7 @@ def score_pseudo(
     )
     sampling = dataclasses.replace(template, efficiency_oversampling=closure.efficiency_oversampling)
     drawn = sample_template(events, density, window=region, template=sampling, seed=own_seed)
-    scores = score_cathode(
-        events, drawn, nothing, window=region, classifier=classifier, seed=own_seed, device=device
-    )
+    scores = score_cathode(events, drawn, nothing, window=region, classifier=classifier, seed=own_seed, device=device)
     return scores.without_members()
 
 

@@ -15,7 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 N_BACKGROUND, N_SIGNAL = 150_000, 10_000
-COLUMNS = {"mjj": "mjj", "mJ1": "mj1", "dM": "delta_mj", "tau21_J1": "tau21_j1", "tau21_J2": "tau21_j2", "dR": "delta_r"}
+COLUMNS = {
+    "mjj": "mjj",
+    "mJ1": "mj1",
+    "dM": "delta_mj",
+    "tau21_J1": "tau21_j1",
+    "tau21_J2": "tau21_j2",
+    "dR": "delta_r",
+}
 TARGET = Path(__file__).parents[1] / "cathode" / "data" / "demo.parquet"
 
 
@@ -31,9 +38,14 @@ def main(background: str, signal: str) -> None:
     merged = {c: np.concatenate([p[c] for p in parts])[order] for c in parts[0]}
     table = pa.table(merged).replace_schema_metadata({"simulation": json.dumps(settings, sort_keys=True)})
     TARGET.parent.mkdir(exist_ok=True)
-    pq.write_table(table, TARGET, compression="zstd", compression_level=19, use_byte_stream_split=[
-        c for c in merged if c != "label"
-    ], use_dictionary=["label"])
+    pq.write_table(
+        table,
+        TARGET,
+        compression="zstd",
+        compression_level=19,
+        use_byte_stream_split=[c for c in merged if c != "label"],
+        use_dictionary=["label"],
+    )
     sys.stdout.write(f"{TARGET}: {len(order)} events, {TARGET.stat().st_size / 1e6:.1f} MB\n")
 
 

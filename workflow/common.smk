@@ -4,7 +4,12 @@ import os
 import sys
 
 # torch and numpy with several threads per job fight over the cores: one thread per job, parallel over jobs
-os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
+os.environ.update(
+    {
+        name: "1"
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    }
+)
 
 from cathode.cli import sections
 from cathode.config import dump_sections, load_config
@@ -51,19 +56,31 @@ def workspaces():
     """One pyhf workspace per hunt."""
     if CONFIG.blind:
         return []
-    return expand(f"{RUN}/workspaces/{{window}}_{{method}}_{{eps}}.json", window=WINDOWS, method=METHODS, eps=EPS)
+    return expand(
+        f"{RUN}/workspaces/{{window}}_{{method}}_{{eps}}.json",
+        window=WINDOWS,
+        method=METHODS,
+        eps=EPS,
+    )
 
 
 def selections():
     """Selected events per hunt."""
     if CONFIG.blind:
         return []
-    return expand(f"{RUN}/selected/{{window}}_{{method}}_{{eps}}.parquet", window=WINDOWS, method=METHODS, eps=EPS)
+    return expand(
+        f"{RUN}/selected/{{window}}_{{method}}_{{eps}}.parquet",
+        window=WINDOWS,
+        method=METHODS,
+        eps=EPS,
+    )
 
 
 def window_figures(methods):
     """Names of the figures of one window."""
-    names = ["mass_spectrum", "features_sideband"] + [f"{m}_closure" for m in methods if m in LABEL_FREE]
+    names = ["mass_spectrum", "features_sideband"] + [
+        f"{m}_closure" for m in methods if m in LABEL_FREE
+    ]
     if not CONFIG.blind:
         names += [f"{m}_scores" for m in methods]
         names += ["features", "features_selected"] if "cathode" in methods else []
@@ -78,11 +95,13 @@ def summary_figures():
     return names + ([f"{w}_performance" for w in WINDOWS] if CONFIG.data.label else [])
 
 
-
-
 def closure_of(wildcards):
     """The closure of a label-free method; reference methods take their background from truth and have none."""
-    return f"{RUN}/{wildcards.window}/{wildcards.method}/closure.json" if wildcards.method in LABEL_FREE else []
+    return (
+        f"{RUN}/{wildcards.window}/{wildcards.method}/closure.json"
+        if wildcards.method in LABEL_FREE
+        else []
+    )
 
 
 def of_window(name, methods_or_wanted=True):
@@ -103,12 +122,18 @@ def truths(windows):
     """Evaluations with labels, for every hunt."""
     if CONFIG.blind or CONFIG.data.label is None:
         return []
-    return expand(f"{RUN}/{{window}}/{{method}}/truth.json", window=windows, method=METHODS)
+    return expand(
+        f"{RUN}/{{window}}/{{method}}/truth.json", window=windows, method=METHODS
+    )
 
 
 def pictures():
     """Every figure as PNG, for the report."""
-    per_window = expand(f"{RUN}/plots/{{window}}_{{name}}.png", window=WINDOWS, name=window_figures(METHODS))
+    per_window = expand(
+        f"{RUN}/plots/{{window}}_{{name}}.png",
+        window=WINDOWS,
+        name=window_figures(METHODS),
+    )
     return per_window + expand(f"{RUN}/plots/{{name}}.png", name=summary_figures())
 
 

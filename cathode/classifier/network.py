@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +57,7 @@ class NetworkMember:
                         h = torch.addmm(b, h, w)
                         h = torch.relu(h) if i + 1 < len(layers) else h
                     total[part] += h[:, 0].numpy()
-        return total / len(self.epochs)
+        return total / np.float32(len(self.epochs))
 
 
 def fit_networks(
@@ -75,7 +76,7 @@ def fit_networks(
     sizes = [x.shape[1], *([s.hidden] * s.layers), 1]
     params: list[torch.Tensor] = []
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+    for a, b in itertools.pairwise(sizes):
         weights = torch.stack([torch.randn(a, b, generator=g) * (2 / a) ** 0.5 for g in generators])
         params += [weights.to(device).requires_grad_(), torch.zeros(n_members, 1, b, device=device, requires_grad=True)]
     optimiser = torch.optim.Adam(params, lr=s.learning_rate, fused=True)

@@ -82,7 +82,7 @@ def _read_csv(path: Path, key: str | None) -> Columns:
 
 
 def _read_npz(path: Path, key: str | None) -> Columns:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
 
 

@@ -36,8 +36,18 @@ def _curves(window: str, truth: list[Truth]) -> Figures:
     grid = np.linspace(0.01, 1, 100)
     left.plot(grid, np.sqrt(grid), color="#999999", ls=":", label="Random")
     right.plot(grid, 1 / grid, color="#999999", ls=":", label="Random")
-    left.set(xlabel="Signal efficiency $\\epsilon_S$", ylabel="$\\epsilon_S\\,/\\sqrt{\\epsilon_B}$", xlim=(0, 1), ylim=(0, None))
-    right.set(xlabel="Signal efficiency $\\epsilon_S$", ylabel="Background rejection $1/\\epsilon_B$", yscale="log", xlim=(0, 1))
+    left.set(
+        xlabel="Signal efficiency $\\epsilon_S$",
+        ylabel="$\\epsilon_S\\,/\\sqrt{\\epsilon_B}$",
+        xlim=(0, 1),
+        ylim=(0, None),
+    )
+    right.set(
+        xlabel="Signal efficiency $\\epsilon_S$",
+        ylabel="Background rejection $1/\\epsilon_B$",
+        yscale="log",
+        xlim=(0, 1),
+    )
     left.set_title(f"{window}: significance improvement (band: statistics)", loc="left", fontsize=11)
     right.set_title(f"{window}: rejection, down to 25 background events", loc="left", fontsize=11)
     for ax in (left, right):

@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patches import Rectangle
 
 from cathode.plots.style import COLOURS, NAMES, WORKING_POINT_COLOURS, eps_text, save
 from cathode.results import Figures
@@ -51,8 +52,8 @@ def overview(hunts: list[dict[str, Any]], summary: dict[str, Any]) -> Figures:
         x = [np.nan if (h["cross_checks"] or {}).get(key) is None else h["cross_checks"][key] for h in hunts]
         ax.plot(x, rows, marker, color="#777777", mfc="none", ms=5, ls="none", label=label)
     for row, h in zip(rows, hunts, strict=True):
-        label = "Primary: all uncertainties" if row == rows[0] else None
-        ax.plot(h["z_local"], row, "o", ms=9, color=COLOURS[h["method"]], label=label)
+        primary = "Primary: all uncertainties" if row == rows[0] else None
+        ax.plot(h["z_local"], row, "o", ms=9, color=COLOURS[h["method"]], label=primary)
     ax.set_yticks(rows, _names(hunts))
     ax.set_xlabel("Local significance [standard deviations]")
     text = ""
@@ -86,7 +87,7 @@ def budget(hunts: list[dict[str, Any]]) -> Figures:
     left.set_yticks(rows, _names(hunts))
     left.set_title("Bar: expected background and its uncertainty; point: observed", loc="left", fontsize=10)
     right.set(xlim=(0, 1), xlabel="Share of the variance of (observed − expected)")
-    handles = [plt.Rectangle((0, 0), 1, 1, color=c) for _, c in BUDGET.values()]
+    handles = [Rectangle((0, 0), 1, 1, color=c) for _, c in BUDGET.values()]
     right.legend(handles, [t for t, _ in BUDGET.values()], loc="center left", bbox_to_anchor=(1.1, 0.5), fontsize=9)
     right.set_title("What limits each hunt", loc="left", fontsize=10)
     return save(figure, "uncertainties", {"hunts": drawn})

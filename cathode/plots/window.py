@@ -78,9 +78,7 @@ def mass_spectrum(events: Events, density: DensityEnsemble, window: Window, *, b
         for edge in model.fit_range:
             axes.axvline(edge, color="#999999", ls=":", lw=1)
     pull = counts / expected
-    ratio.errorbar(
-        centres, pull, np.sqrt(counts) / expected, fmt="o", ms=3, lw=1, color=COLOURS["data"]
-    )
+    ratio.errorbar(centres, pull, np.sqrt(counts) / expected, fmt="o", ms=3, lw=1, color=COLOURS["data"])
     ratio.axhline(1, color=COLOURS["template"], lw=1.2)
     ratio.set(xlabel="Resonant mass $m$ [GeV]", ylabel="Data / fit", ylim=(0.8, 1.2))
     main.set(yscale="log", ylabel=f"Events / {width:.3g} GeV")
@@ -139,7 +137,11 @@ def feature_comparison(
     """
     d = len(events.names)
     figure, axes = plt.subplots(
-        2, d, figsize=(3.7 * d, 4.6), squeeze=False, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.08, "wspace": 0.32}
+        2,
+        d,
+        figsize=(3.7 * d, 4.6),
+        squeeze=False,
+        gridspec_kw={"height_ratios": [3, 1], "hspace": 0.08, "wspace": 0.32},
     )
     drawn = {}
     for j, feature in enumerate(events.names):
@@ -196,7 +198,9 @@ def score_distribution(scores: Scores, working_points: tuple[float, ...]) -> Fig
     for eps, cut in cuts.items():
         for axes in (main, ratio):
             axes.axvline(cut, color="#999999", ls="--", lw=1)
-        main.text(cut, 0.98, f" {eps_text(eps)}", transform=main.get_xaxis_transform(), rotation=90, va="top", fontsize=9)
+        main.text(
+            cut, 0.98, f" {eps_text(eps)}", transform=main.get_xaxis_transform(), rotation=90, va="top", fontsize=9
+        )
     _ratio(ratio, edges, centres, observed, raw, expected)
     main.set(yscale="log", ylabel="Events / bin", ylim=(0.3, None))
     main.set_title(f"{scores.window}: {NAMES[scores.method]} score, out of fold", loc="left", fontsize=11)
@@ -223,7 +227,8 @@ def closure_forest(closure: Closure) -> Figures:
         ax.errorbar(value, rows, xerr=error, fmt="o", ms=4, lw=1.2, color=COLOURS["data"])
         ax.set_xlabel("Observed / predicted")
         ax.set_title(
-            f"{eps_text(point.eps_bkg)}\nnon-closure {100 * (np.exp(mu) - 1):+.1f} % $\\pm$ {100 * sigma:.1f} %", fontsize=10.5
+            f"{eps_text(point.eps_bkg)}\nnon-closure {100 * (np.exp(mu) - 1):+.1f} % $\\pm$ {100 * sigma:.1f} %",
+            fontsize=10.5,
         )
         ax.set_xlim(0, max(2.0, float(np.max(value + error)) * 1.05))
         drawn[f"{point.eps_bkg:g}"] = {

@@ -1,0 +1,1 @@
+"""Statistics: significances, variance components, workspaces. Functions of numbers; no events, no files."""

@@ -203,5 +203,14 @@ def transport_template(
             members.append(np.full(len(m), e, dtype=np.int16))
             parts.append(np.full(len(m), part, dtype=np.int8))
             sources.append(chosen.astype(np.int32))
-    columns = (np.concatenate(c) for c in (masses, features, members, parts, sources))
-    return Template(tuple(names), *columns, True, ensemble.n_bootstraps, ensemble.n_seeds)
+    return Template(
+        tuple(names),
+        np.concatenate(masses),
+        np.concatenate(features),
+        np.concatenate(members),
+        np.concatenate(parts),
+        np.concatenate(sources),
+        True,
+        ensemble.n_bootstraps,
+        ensemble.n_seeds,
+    )

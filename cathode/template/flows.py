@@ -130,7 +130,7 @@ class FlowDensity:
         return out
 
     def log_prob(self, x: Array, m: Array, *, member: int) -> Array:
-        """log p(x | m) `(n,)`: the equal mixture of the member's checkpoints."""
+        """Log p(x | m) `(n,)`: the equal mixture of the member's checkpoints."""
         u = torch.tensor(self.scaler.forward(x), dtype=torch.float32)
         with torch.no_grad():
             each = [
@@ -231,7 +231,7 @@ def _train(
             if s.batch_norm:
                 flow.log_prob(u[train], context=c[train])  # momentum 1: sets the statistics of the whole set
             flow.eval()
-            chunks = val.split(16384)
+            chunks = torch.split(val, 16384)
             score = -float(sum((flow.log_prob(u[b], context=c[b]) * w[b]).sum() for b in chunks)) / float(w[val].sum())
         if not np.isfinite(score):
             raise FitError(f"flow: validation loss is {score} in epoch {epoch + 1}, expected a finite number")

@@ -184,7 +184,7 @@ class HistogramDensity:
         return z
 
     def log_prob(self, x: Array, m: Array, *, member: int) -> Array:
-        """log p(x | m) `(n,)` of one member, per unit of the features."""
+        """Log p(x | m) `(n,)` of one member, per unit of the features."""
         u = self.scaler.forward(x)
         cells = np.searchsorted(_edges(self.settings), u, side="right")
         base = _log_base(self.settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,7 +96,9 @@ class MassModel:
 
     def density(self, m: Array) -> Array:
         """Expected background events per GeV at masses `m`."""
-        return np.asarray(np.exp(np.polynomial.polynomial.polyval((np.log(m) - self.centre) / self.scale, self.coefficients)))
+        return np.asarray(
+            np.exp(np.polynomial.polynomial.polyval((np.log(m) - self.centre) / self.scale, self.coefficients))
+        )
 
     def expected(self) -> tuple[float, float]:
         """Background expected in the signal region and its statistical standard deviation, in events.
@@ -128,12 +131,12 @@ def _histogram(mass: Array, window: Window, low: float, high: float, per_width: 
     hidden = sorted({window.signal, *window.hidden})
     cuts = sorted({low, high, *(min(max(e, low), high) for h in hidden for e in h)})
     edges, counts = [], []
-    for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+    for a, b in itertools.pairwise(cuts):
         middle = (a + b) / 2
         if any(h[0] <= middle < h[1] for h in hidden):
             continue
         fine = np.linspace(a, b, max(1, round((b - a) / window.width * per_width)) + 1)
-        edges += list(zip(fine[:-1], fine[1:], strict=True))
+        edges += list(itertools.pairwise(fine))
         counts += list(np.histogram(mass[in_interval(mass, (a, b))], fine)[0])
     return np.array(edges).reshape(-1, 2), np.array(counts, dtype=float)
 

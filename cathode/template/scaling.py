@@ -64,7 +64,7 @@ class Gaussianiser:
         return self._interpolate(u, self.u_table, self.x_table)
 
     def log_jacobian(self, x: Array) -> Array:
-        """log |det du/dx| `(n,)`: piecewise constant, from the slope of the table."""
+        """Log |det du/dx| `(n,)`: piecewise constant, from the slope of the table."""
         total = np.zeros(len(x))
         for j, (xs, us) in enumerate(zip(self.x_table, self.u_table, strict=True)):
             slopes = np.concatenate([[_tail(xs, us, 0)], np.diff(us) / np.diff(xs), [_tail(xs, us, -1)]])
@@ -127,6 +127,6 @@ class LogitScaler:
         return self.low + (self.high - self.low) * expit(u * self.sd + self.mean)
 
     def log_jacobian(self, x: Array) -> Array:
-        """log |det du/dx| `(n,)`."""
+        """Log |det du/dx| `(n,)`."""
         p = self._unit(x)
         return np.asarray(-(np.log(p * (1 - p)) + np.log((self.high - self.low) * self.sd)).sum(axis=1))

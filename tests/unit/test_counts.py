@@ -63,7 +63,9 @@ def test_passing_marks_the_counted_events():
 
 
 def test_a_signal_is_an_excess_and_its_uncertainties_add_up():
-    closure = measure_closure("m3500", [make_scores(seed=s, members=(2, 2)) for s in range(12)], (0.01,), overdispersion=1.0)
+    closure = measure_closure(
+        "m3500", [make_scores(seed=s, members=(2, 2)) for s in range(12)], (0.01,), overdispersion=1.0
+    )
     e = estimate_background(make_scores(n_signal=100), closure, (0.01,), StatisticsSettings())[0]
     sigma = e.sigma()
     parts = [sigma[k] for k in ("template", "initialisation", "bootstrap", "non_closure")]
@@ -106,7 +108,10 @@ def test_copies_of_one_event_count_once():
     """Twenty identical copies of every reference event leave the statistical error of the events themselves."""
     s = make_scores(tau=2, members=(0, 0))
     single = dataclasses.replace(s, ref_part=np.zeros(len(s.ref_score), int))
-    tile = {f: np.tile(getattr(single, f), 20) for f in ("ref_score", "ref_fold", "ref_weight", "ref_part", "ref_source", "ref_member")}
+    tile = {
+        f: np.tile(getattr(single, f), 20)
+        for f in ("ref_score", "ref_fold", "ref_weight", "ref_part", "ref_source", "ref_member")
+    }
     copied = count_passing(dataclasses.replace(single, **tile), 0.01)
     assert copied.m == pytest.approx(count_passing(single, 0.01).m, rel=0.05)
     assert copied.n_bkg == pytest.approx(50, rel=0.05)

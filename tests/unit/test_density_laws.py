@@ -67,6 +67,7 @@ def test_outliers_do_not_explode():
         outside = np.array([[-9.0], [9.0]])
         np.testing.assert_allclose(g.inverse(g.forward(outside)), outside)
 
+
 def test_a_density_integrates_to_one(fitted):
     # importance sampling from a wide normal around the data
     rng = np.random.default_rng(5)

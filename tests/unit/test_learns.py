@@ -15,9 +15,7 @@ from cathode.template.mass import MassModel, MassSettings
 @pytest.fixture(scope="module")
 def masked(truth, window):
     m = truth.masses(40000, 21)
-    return fit_ensemble(
-        truth.sample(m, 22), m, window, BackgroundSettings(), bootstraps=2, seeds=2, seed=5
-    )
+    return fit_ensemble(truth.sample(m, 22), m, window, BackgroundSettings(), bootstraps=2, seeds=2, seed=5)
 
 
 def test_the_interpolated_density_matches_the_truth_in_the_gap(truth, window, masked):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -50,7 +52,7 @@ def test_pseudo_signal_regions_are_disjoint_and_hide_the_real_one():
     pseudo = pseudo_windows(w, m, 12)
     assert len(pseudo) == 12
     edges = sorted(p.signal for p in pseudo)
-    assert all(a[1] <= b[0] + 1e-9 for a, b in zip(edges[:-1], edges[1:], strict=True))
+    assert all(a[1] <= b[0] + 1e-9 for a, b in itertools.pairwise(edges))
     for p in pseudo:
         assert not np.any(p.in_sideband(np.array([3310.0, 3500.0, 3690.0])))
         assert not np.any(p.in_sideband(np.linspace(*p.signal, 50)[:-1]))

@@ -8,15 +8,15 @@ rule score_pseudo:
         f"{RUN}/logs/{{window}}/score_pseudo_{{method}}_{{pseudo}}.log",
     benchmark:
         f"{RUN}/benchmarks/score_pseudo/{{window}}_{{method}}_{{pseudo}}.tsv"
-    params:
-        config=settings("score_pseudo"),
-        code=CODE,
-        python=PYTHON,
     threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
         gpu=1,
+    params:
+        config=settings("score_pseudo"),
+        code=CODE,
+        python=PYTHON,
     shell:
         "{params.python} -m cathode score-pseudo --events {input.events}"
         " --window {wildcards.window} --method {wildcards.method} --pseudo {wildcards.pseudo} --config {params.config:q} --out {output} 2> {log}"
@@ -25,21 +25,23 @@ rule score_pseudo:
 rule measure_closure:
     """Combine the pseudo signal regions into the non-closure of one window and method."""
     input:
-        tests=expand(f"{RUN}/{{{{window}}}}/{{{{method}}}}/{{pseudo}}.npz", pseudo=PSEUDO),
+        tests=expand(
+            f"{RUN}/{{{{window}}}}/{{{{method}}}}/{{pseudo}}.npz", pseudo=PSEUDO
+        ),
     output:
         f"{RUN}/{{window}}/{{method}}/closure.json",
     log:
         f"{RUN}/logs/{{window}}/measure_closure_{{method}}.log",
     benchmark:
         f"{RUN}/benchmarks/measure_closure/{{window}}_{{method}}.tsv"
-    params:
-        config=settings("measure_closure"),
-        code=CODE,
-        python=PYTHON,
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        config=settings("measure_closure"),
+        code=CODE,
+        python=PYTHON,
     shell:
         "{params.python} -m cathode measure-closure --tests {input.tests}"
         " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
@@ -56,14 +58,14 @@ rule estimate_background:
         f"{RUN}/logs/{{window}}/estimate_background_{{method}}.log",
     benchmark:
         f"{RUN}/benchmarks/estimate_background/{{window}}_{{method}}.tsv"
-    params:
-        config=settings("estimate_background"),
-        code=CODE,
-        python=PYTHON,
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        config=settings("estimate_background"),
+        code=CODE,
+        python=PYTHON,
     shell:
         "{params.python} -m cathode estimate-background --scores {input.scores} --closure {input.closure}"
         " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"

@@ -10,15 +10,15 @@ rule score_cathode:
         f"{RUN}/logs/{{window}}/score_cathode.log",
     benchmark:
         f"{RUN}/benchmarks/score_cathode/{{window}}.tsv"
-    params:
-        config=settings("score_cathode"),
-        code=CODE,
-        python=PYTHON,
     threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
         gpu=CLASSIFIER_GPU,
+    params:
+        config=settings("score_cathode"),
+        code=CODE,
+        python=PYTHON,
     shell:
         "{params.python} -m cathode score-cathode --events {input.events} --template {input.template} --spare {input.spare}"
         " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
@@ -35,15 +35,15 @@ rule score_cwola:
         f"{RUN}/logs/{{window}}/score_cwola.log",
     benchmark:
         f"{RUN}/benchmarks/score_cwola/{{window}}.tsv"
-    params:
-        config=settings("score_cwola"),
-        code=CODE,
-        python=PYTHON,
     threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
         gpu=CLASSIFIER_GPU,
+    params:
+        config=settings("score_cwola"),
+        code=CODE,
+        python=PYTHON,
     shell:
         "{params.python} -m cathode score-cwola --events {input.events} --spare {input.spare}"
         " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
@@ -57,21 +57,21 @@ rule score_reference:
         spare=f"{RUN}/spare.parquet",
     output:
         f"{RUN}/{{window}}/{{method}}/scores.npz",
-    wildcard_constraints:
-        method="idealised|supervised",
     log:
         f"{RUN}/logs/{{window}}/score_reference_{{method}}.log",
     benchmark:
         f"{RUN}/benchmarks/score_reference/{{window}}_{{method}}.tsv"
-    params:
-        config=settings("score_reference"),
-        code=CODE,
-        python=PYTHON,
+    wildcard_constraints:
+        method="idealised|supervised",
     threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
         gpu=CLASSIFIER_GPU,
+    params:
+        config=settings("score_reference"),
+        code=CODE,
+        python=PYTHON,
     shell:
         "{params.python} -m cathode score-reference --events {input.events} --labels {input.labels} --spare {input.spare}"
         " --window {wildcards.window} --method {wildcards.method} --config {params.config:q} --out {output} 2> {log}"

@@ -10,13 +10,13 @@ rule prepare:
         f"{RUN}/logs/prepare.log",
     benchmark:
         f"{RUN}/benchmarks/prepare/all.tsv"
-    params:
-        config=settings("prepare"),
-        code=CODE,
-        python=PYTHON,
     threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        config=settings("prepare"),
+        code=CODE,
+        python=PYTHON,
     shell:
         "{params.python} -m cathode prepare --config {params.config:q} --out {output} 2> {log}"

@@ -11,14 +11,14 @@ if CONFIG.blind:
             f"{RUN}/logs/{{window}}/infer_blind_{{method}}.log",
         benchmark:
             f"{RUN}/benchmarks/infer_blind/{{window}}_{{method}}.tsv"
-        params:
-            config=settings("infer_blind"),
-            code=CODE,
-            python=PYTHON,
         threads: 1
         resources:
             mem_mb=4000,
             runtime=60,
+        params:
+            config=settings("infer_blind"),
+            code=CODE,
+            python=PYTHON,
         shell:
             "{params.python} -m cathode infer-blind --closure {input.closure} --density {input.density}"
             " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
@@ -32,19 +32,21 @@ else:
             density=f"{RUN}/{{window}}/density.npz",
         output:
             f"{RUN}/{{window}}/{{method}}/hunts.json",
-            expand(f"{RUN}/workspaces/{{{{window}}}}_{{{{method}}}}_{{eps}}.json", eps=EPS),
+            expand(
+                f"{RUN}/workspaces/{{{{window}}}}_{{{{method}}}}_{{eps}}.json", eps=EPS
+            ),
         log:
             f"{RUN}/logs/{{window}}/infer_{{method}}.log",
         benchmark:
             f"{RUN}/benchmarks/infer/{{window}}_{{method}}.tsv"
-        params:
-            config=settings("infer"),
-            code=CODE,
-            python=PYTHON,
         threads: 1
         resources:
             mem_mb=4000,
             runtime=60,
+        params:
+            config=settings("infer"),
+            code=CODE,
+            python=PYTHON,
         shell:
             "{params.python} -m cathode infer --estimates {input.estimates} --density {input.density}"
             " --config {params.config:q} --out {output} 2> {log}"
@@ -61,14 +63,14 @@ rule select:
         f"{RUN}/logs/{{window}}/select_{{method}}.log",
     benchmark:
         f"{RUN}/benchmarks/select/{{window}}_{{method}}.tsv"
-    params:
-        config=settings("select"),
-        code=CODE,
-        python=PYTHON,
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        config=settings("select"),
+        code=CODE,
+        python=PYTHON,
     shell:
         "{params.python} -m cathode select --events {input.events} --scores {input.scores}"
         " --config {params.config:q} --out {output} 2> {log}"
@@ -86,14 +88,14 @@ rule evaluate:
         f"{RUN}/logs/{{window}}/evaluate_{{method}}.log",
     benchmark:
         f"{RUN}/benchmarks/evaluate/{{window}}_{{method}}.tsv"
-    params:
-        config=settings("evaluate"),
-        code=CODE,
-        python=PYTHON,
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        config=settings("evaluate"),
+        code=CODE,
+        python=PYTHON,
     shell:
         "{params.python} -m cathode evaluate --events {input.events} --labels {input.labels} --scores {input.scores}"
         " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"

@@ -1,7 +1,9 @@
 rule summarise:
     """The machine-readable result."""
     input:
-        hunts=expand(f"{RUN}/{{window}}/{{method}}/hunts.json", window=WINDOWS, method=HUNTED),
+        hunts=expand(
+            f"{RUN}/{{window}}/{{method}}/hunts.json", window=WINDOWS, method=HUNTED
+        ),
         truth=truths(WINDOWS),
         events=f"{RUN}/events.parquet",
     output:
@@ -10,14 +12,14 @@ rule summarise:
         f"{RUN}/logs/summarise.log",
     benchmark:
         f"{RUN}/benchmarks/summarise/all.tsv"
-    params:
-        config=settings("summarise"),
-        code=CODE,
-        python=PYTHON,
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        config=settings("summarise"),
+        code=CODE,
+        python=PYTHON,
     shell:
         "{params.python} -m cathode summarise --hunts {input.hunts} --truth {input.truth} --events {input.events}"
         f" --benchmarks {RUN}/benchmarks"
@@ -33,19 +35,23 @@ rule plot_window:
         scores=of_window("{method}/scores.npz", METHODS),
         closure=of_window("{method}/closure.json", LABEL_FREE),
     output:
-        expand(f"{RUN}/plots/{{{{window}}}}_{{name}}.{{form}}", name=window_figures(METHODS), form=FORMS),
+        expand(
+            f"{RUN}/plots/{{{{window}}}}_{{name}}.{{form}}",
+            name=window_figures(METHODS),
+            form=FORMS,
+        ),
     log:
         f"{RUN}/logs/{{window}}/plot_window.log",
     benchmark:
         f"{RUN}/benchmarks/plot_window/{{window}}.tsv"
-    params:
-        config=settings("plot_window"),
-        code=CODE,
-        python=PYTHON,
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        config=settings("plot_window"),
+        code=CODE,
+        python=PYTHON,
     shell:
         "{params.python} -m cathode plot-window --events {input.events} --density {input.density} --template {input.template} --scores {input.scores} --closure {input.closure}"
         " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
@@ -62,13 +68,13 @@ rule plot_summary:
         f"{RUN}/logs/plot_summary.log",
     benchmark:
         f"{RUN}/benchmarks/plot_summary/all.tsv"
-    params:
-        code=CODE,
-        python=PYTHON,
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        code=CODE,
+        python=PYTHON,
     shell:
         "{params.python} -m cathode plot-summary --summary {input.summary} --truth {input.truth}"
         " --out {output} 2> {log}"
@@ -85,14 +91,14 @@ rule report:
         f"{RUN}/logs/report.log",
     benchmark:
         f"{RUN}/benchmarks/report/all.tsv"
-    params:
-        config=settings("report"),
-        code=CODE,
-        python=PYTHON,
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        config=settings("report"),
+        code=CODE,
+        python=PYTHON,
     shell:
         "{params.python} -m cathode report --summary {input.summary} --pictures {input.pictures}"
         " --config {params.config:q} --out {output} 2> {log}"

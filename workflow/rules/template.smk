@@ -8,15 +8,15 @@ rule fit_density:
         f"{RUN}/logs/{{window}}/fit_density.log",
     benchmark:
         f"{RUN}/benchmarks/fit_density/{{window}}.tsv"
-    params:
-        config=settings("fit_density"),
-        code=CODE,
-        python=PYTHON,
     threads: 1
     resources:
         mem_mb=4000,
         runtime=240,
         gpu=1,
+    params:
+        config=settings("fit_density"),
+        code=CODE,
+        python=PYTHON,
     shell:
         "{params.python} -m cathode fit-density --events {input.events} --window {wildcards.window}"
         " --config {params.config:q} --out {output} 2> {log}"
@@ -33,14 +33,14 @@ rule sample_template:
         f"{RUN}/logs/{{window}}/sample_template.log",
     benchmark:
         f"{RUN}/benchmarks/sample_template/{{window}}.tsv"
-    params:
-        config=settings("sample_template"),
-        code=CODE,
-        python=PYTHON,
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        config=settings("sample_template"),
+        code=CODE,
+        python=PYTHON,
     shell:
         "{params.python} -m cathode sample-template --events {input.events} --density {input.density}"
         " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"

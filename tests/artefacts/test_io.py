@@ -1,0 +1,121 @@
+"""Artefacts: value-exact round trips with strided input, stable bytes, clear refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from cathode import io
+from cathode.background import BackgroundEstimate
+from cathode.classifier import Scores
+from cathode.closure import Closure, ClosurePoint
+from cathode.counts import PassingCounts
+from cathode.errors import ArtefactError
+from cathode.events import Events, Labels
+from cathode.results import Estimates, Hunts, Selected, Truth
+from cathode.stats.random_effects import RandomEffects
+from cathode.template import Template
+
+MADE = io.Made("test", "0", {"events": "abc"})
+RNG = np.random.default_rng(0)
+BIG = np.asfortranarray(RNG.normal(size=(40, 6)))
+VIEW = BIG[::2, 1:4]  # neither C- nor F-contiguous
+COUNTS = PassingCounts(0.01, 1000, 12, 10.5, 83.0, (40.0, 43.0), True)
+ARTEFACTS = {
+    "events": (Events(("a", "b", "c"), np.arange(40)[::2], BIG[::2, 0], VIEW), "parquet"),
+    "labels": (Labels(np.arange(40)[::2] % 2), "parquet"),
+    "template": (
+        Template(("a", "b", "c"), BIG[::2, 0], VIEW, np.arange(40)[::2], np.arange(40)[1::2], np.arange(20)[::-1], True, 2, 2),
+        "parquet",
+    ),
+    "selected": (
+        Selected(("a", "b", "c"), np.arange(20), BIG[::2, 0], VIEW, BIG[::2, 5].astype(np.float32)[::-1]), "parquet",
+    ),
+    "scores": (
+        Scores("cathode", "m3500", (3300.0, 3700.0), np.arange(40)[::2], np.arange(40)[::2] % 5, BIG[::2, 2].astype(np.float32),
+               VIEW.astype(np.float32), BIG[:, 1].astype(np.float32), np.arange(40), BIG[:, 3], np.arange(40), np.arange(40)[::-1],
+               np.arange(40), VIEW.astype(np.float32), 2, 2, False, BIG[::3, 4].astype(np.float32)),
+        "npz",
+    ),
+    "closure": (
+        Closure("m3500", "cathode", ("pseudo00",), ((1.0, 2.0),), (ClosurePoint(0.01, 1, RandomEffects(0.1, 0.2, 0.0, 0.5), 0.01, 0.02, (1.0,), (2.0,), (0.1,)),)),
+        "json",
+    ),
+    "background": (
+        Estimates("m3500", (3300.0, 3700.0), "cathode", (BackgroundEstimate(COUNTS, 10.0, 0.01, 0.02, None, None, 0, np.inf, 1.2, None, ("flag",)),)),
+        "json",
+    ),
+    "hunts": (Hunts(({"window": "m3500", "p_local": 0.5, "truth": None},)), "json"),
+    "truth": (Truth("m3500", "cathode", ({"n_sig_sr": 3, "auc": 0.5},), (0.1, 1.0), (0.5, 1.0), 0.01), "json"),
+}  # fmt: skip
+
+
+def equal(a, b) -> bool:
+    if dataclasses.is_dataclass(a):
+        return type(a) is type(b) and all(equal(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
+    if isinstance(a, np.ndarray):
+        return bool(np.array_equal(a, b)) and a.dtype == b.dtype
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return bool(a == b)
+
+
+@pytest.mark.parametrize("name", sorted(ARTEFACTS))
+def test_every_kind_comes_back_value_by_value_and_with_stable_bytes(name, tmp_path):
+    obj, suffix = ARTEFACTS[name]
+    first, second = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
+    io.write(obj, first, MADE)
+    io.write(obj, second, MADE)
+    assert first.read_bytes() == second.read_bytes()
+    assert equal(io.read(first, type(obj)), obj)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [first.name, second.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("events", Template), ("scores", io.DensityEnsemble), ("closure", Estimates)]
+)
+def test_the_wrong_kind_is_named(name, other, tmp_path):
+    obj, suffix = ARTEFACTS[name]
+    path = tmp_path / f"a.{suffix}"
+    io.write(obj, path, MADE)
+    with pytest.raises(ArtefactError, match=r"expected cathode/.*/1, found cathode/.*/1"):
+        io.read(path, other)
+
+
+@pytest.mark.parametrize("name", sorted(ARTEFACTS))
+@pytest.mark.parametrize("damage", ["truncated", "empty", "foreign"])
+def test_a_damaged_file_is_refused_in_one_line(name, damage, tmp_path):
+    obj, suffix = ARTEFACTS[name]
+    path = tmp_path / f"a.{suffix}"
+    io.write(obj, path, MADE)
+    content = path.read_bytes()
+    path.write_bytes({"truncated": content[: len(content) // 2], "empty": b"", "foreign": b"hello\n" * 9}[damage])
+    with pytest.raises(ArtefactError) as caught:
+        io.read(path, type(obj))
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_and_another_version_are_refused(tmp_path):
+    with pytest.raises(ArtefactError, match="no such file"):
+        io.read(tmp_path / "x.json", Closure)
+    path = tmp_path / "c.json"
+    io.write(ARTEFACTS["closure"][0], path, MADE)
+    tree = json.loads(path.read_text())
+    path.write_text(json.dumps(tree | {"schema": "cathode/closure/99"}))
+    with pytest.raises(ArtefactError, match="found cathode/closure/99"):
+        io.read(path, Closure)
+
+
+def test_nothing_is_left_when_writing_fails(tmp_path, monkeypatch):
+    def broken(*_):
+        (tmp_path / ".half.part").unlink(missing_ok=True)
+        raise OSError("disk full")
+
+    monkeypatch.setattr(io, "_write_json", broken)
+    with pytest.raises(OSError, match="disk full"):
+        io.write(ARTEFACTS["closure"][0], tmp_path / "c.json", MADE)
+    assert list(tmp_path.iterdir()) == []
