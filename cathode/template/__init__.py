@@ -63,7 +63,7 @@ class TemplateSettings:
     """
 
     base: Literal["sidebands", "model"] = "sidebands"
-    span: float = 2.0
+    span: float = 1.5
     oversampling: float = 4.0
     efficiency_oversampling: float = 50.0
 

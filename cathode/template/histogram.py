@@ -46,7 +46,8 @@ class HistogramSettings:
         batch: events per step.
         learning_rate: peak of the one-cycle schedule (AdamW).
         weight_decay: decoupled weight decay.
-        mass_scale: factor on the standardised log mass at the input: the smaller, the smoother in mass.
+        mass_scale: factor on the standardised log mass at the input. Small values are stiff: at 0.25 the dependence on the mass
+            is nearly linear, steered by where most events are, and misses the signal region's (measured on dijets).
     """
 
     bins: int = 64
@@ -57,7 +58,7 @@ class HistogramSettings:
     batch: int = 512
     learning_rate: float = 8e-3
     weight_decay: float = 0.1
-    mass_scale: float = 0.25
+    mass_scale: float = 1.5
 
 
 @dataclass(frozen=True)

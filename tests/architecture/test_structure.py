@@ -102,3 +102,10 @@ def test_the_demo_sample_is_small_and_tells_its_settings():
     assert table.num_rows == 160000
     settings = json.loads(table.schema.metadata[b"simulation"])
     assert any("HardQCD" in line for line in settings["background"]["settings"])
+
+
+def test_the_tables_of_the_readme_are_those_of_the_reference_results():
+    import subprocess
+    import sys
+
+    assert subprocess.run([sys.executable, str(ROOT / "tools" / "update_readme.py"), "--check"], check=False).returncode == 0

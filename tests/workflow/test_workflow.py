@@ -1,0 +1,161 @@
+"""Snakemake runs of a small hunt: complete, reproducible to the byte on any number of cores, rerun no more than needed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, toy_table
+
+CONFIG = {
+    "run": "toy",
+    "data": {"source": "files", "files": ["events.parquet"], "mass": "m", "features": ["a", "b", "c"], "label": "label"},
+    "windows": {"range": [2000, 5000], "signal_regions": [[2800, 3200]]},
+    "working_points": [0.1, 0.01],
+    "background": {"bootstraps": 2, "seeds": 2, "histogram": {"epochs": 1}},
+    "classifier": {"folds": 2, "members": 4, "boosted_trees": {"trees": 10}},
+    "closure": {"windows": 4},
+}
+
+
+def snakemake(folder: Path, *arguments: str, config: dict | None = None) -> subprocess.CompletedProcess[str]:
+    (folder / "my.yaml").write_text(yaml.safe_dump(CONFIG | (config or {})))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command += ["--configfile", str(folder / "my.yaml"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "200"}, check=False)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Checksums of every result; times are the one thing that may differ."""
+    found = {}
+    for path in sorted((folder / "results" / "toy").rglob("*")):
+        relative = path.relative_to(folder / "results" / "toy")
+        if not path.is_file() or relative.parts[0] in ("logs", "benchmarks"):
+            continue
+        content = path.read_bytes()
+        if path.name == "summary.json":
+            content = json.dumps(json.loads(content) | {"timing": None}).encode()
+        found[str(relative)] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def planned(output: str) -> dict[str, int]:
+    """Rules and job counts of a dry run."""
+    table = output.split("Job stats:")[-1].split("Reasons:")[0]
+    return {m[0]: int(m[1]) for m in re.findall(r"^(\w+) +(\d+)$", table, re.M) if m[0] not in ("total", "all", "count")}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hunt")
+    toy_table(12000, 150, 1).to_parquet(folder / "events.parquet")
+    first = snakemake(folder, "--cores", "2")
+    assert first.returncode == 0, first.stderr[-3000:]
+    return folder
+
+
+def test_a_run_leaves_the_promised_results(done):
+    results = done / "results" / "toy"
+    summary = json.loads((results / "summary.json").read_text())
+    assert summary["schema"] == "cathode/summary/1"
+    assert summary["trials"] == len(summary["hunts"]) == 4
+    keys = {
+        "window", "signal_region", "method", "eps_bkg", "n_sr", "n_obs", "n_bkg", "sigma", "non_closure", "overdispersion",
+        "p_local", "z_local", "cross_checks", "limit", "flags", "truth",
+    }  # fmt: skip
+    for hunt in summary["hunts"]:
+        assert keys <= set(hunt)
+        assert set(hunt["sigma"]) == {"template", "initialisation", "bootstrap", "non_closure", "total"}
+        assert {"z_slide", "z_classical", "z_li_ma", "z_pyhf", "z_mass_fit", "z_sequential"} == set(hunt["cross_checks"])
+        name = f"{hunt['window']}_{hunt['method']}_{hunt['eps_bkg']:g}"
+        workspace = json.loads((results / "workspaces" / f"{name}.json").read_text())
+        assert workspace["observations"][0]["data"] == [hunt["n_obs"]]
+        import pyarrow.parquet as pq
+
+        assert pq.read_table(results / "selected" / f"{name}.parquet").num_rows == hunt["n_obs"]
+    assert summary["timing"]["by_rule"]["score_pseudo"]["jobs"] == 8
+    html = (results / "report.html").read_text()
+    assert "m3000" in html
+    assert "src=\"http" not in html
+    assert len(list((results / "plots").glob("*.png"))) == len(list((results / "plots").glob("*.pdf"))) >= 10
+    assert not list(results.rglob("*.part"))
+
+
+def test_a_second_run_has_nothing_to_do(done):
+    again = snakemake(done, "--cores", "2")
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stderr
+
+
+def test_another_machine_with_one_core_gives_the_same_bytes(done, tmp_path):
+    shutil.copy(done / "events.parquet", tmp_path)
+    forced = snakemake(tmp_path, "--cores", "1", "-F")
+    assert forced.returncode == 0, forced.stderr[-3000:]
+    a, b = digests(done), digests(tmp_path)
+    assert a.keys() == b.keys()
+    assert [name for name in a if a[name] != b[name]] == []
+
+
+SCORES = {"score_cathode": 1, "score_cwola": 1, "score_pseudo": 8}
+AFTER_SCORES = {
+    "measure_closure": 2, "estimate_background": 2, "infer": 2, "select": 2, "evaluate": 2, "summarise": 1, "plot_window": 1,
+    "plot_summary": 1, "report": 1,
+}  # fmt: skip
+WITHOUT_SELECT = {k: v for k, v in AFTER_SCORES.items() if k not in ("select", "evaluate", "measure_closure")}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"statistics": {"shift": "positive"}}, WITHOUT_SELECT | {"measure_closure": 2}),
+        ({"working_points": [0.1, 0.02]}, AFTER_SCORES),
+        ({"classifier": CONFIG["classifier"] | {"members": 5}}, SCORES | AFTER_SCORES),
+        ({"template": {"span": 2.0}}, {"sample_template": 1, "score_cathode": 1, "score_pseudo": 8} | AFTER_SCORES),
+        (
+            {"windows": {"range": [2000, 5000], "signal_regions": [[2800, 3200], [3000, 3400]]}},
+            {"fit_density": 1, "sample_template": 1} | SCORES | AFTER_SCORES,
+        ),
+    ],
+    ids=["statistics", "working points", "classifier", "template", "new window"],
+)
+def test_a_changed_setting_reruns_its_dependants_and_nothing_else(done, change, expected):
+    dry = snakemake(done, "--dry-run", "--cores", "1", config=change)
+    assert dry.returncode == 0, dry.stderr[-2000:]
+    assert planned(dry.stdout + dry.stderr) == expected
+
+
+def test_a_blind_run_has_no_signal_region_number(done):
+    blind = snakemake(done, "--cores", "2", config={"run": "blind", "blind": True, "methods": ["cwola"]})
+    assert blind.returncode == 0, blind.stderr[-3000:]
+    results = done / "results" / "blind"
+    for hunt in json.loads((results / "summary.json").read_text())["hunts"]:
+        assert hunt["n_obs"] is hunt["n_sr"] is hunt["p_local"] is hunt["limit"] is None
+        assert hunt["n_bkg"] > 0
+        assert hunt["non_closure"]["n_windows"] == 4
+    spectrum = json.loads(next(results.glob("plots/*mass_spectrum.json")).read_text())
+    edges = spectrum["edges"]
+    for low, high, count in zip(edges[:-1], edges[1:], spectrum["counts"], strict=True):
+        assert (count is None) == (high > 2800 and low < 3200)
+    assert not list(results.glob("workspaces/*"))
+
+
+def test_a_configuration_error_is_one_line(done):
+    bad = snakemake(done, "--cores", "1", config={"working_pionts": [0.1]})
+    assert bad.returncode != 0
+    assert "did you mean working_points" in bad.stderr
+    assert "Traceback" not in bad.stderr
+
+
+def test_a_missing_file_is_one_line(done):
+    bad = snakemake(done, "--cores", "1", config={"data": CONFIG["data"] | {"files": ["nowhere.parquet"]}})
+    assert bad.returncode != 0
+    assert "nowhere.parquet: no such file" in bad.stderr
+    assert "Traceback" not in bad.stderr

@@ -1,0 +1,34 @@
+"""Reduce summaries of runs to the small reference files behind README.md.
+
+    python tools/reference.py OUT.json SUMMARY.json [SUMMARY.json ...]
+
+One run gives an object, several give a list sorted by signal (descending) and seed.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+
+def reduce(path: str) -> dict[str, object]:
+    """The numbers of one run that the README quotes, with the checksum of its configuration."""
+    s = json.loads(Path(path).read_text(encoding="utf-8"))
+    hunts = []
+    for h in s["hunts"]:
+        truth = h["truth"] or {}
+        kept = {k: h[k] for k in ("window", "method", "eps_bkg", "n_obs", "n_bkg", "sigma", "non_closure", "p_local", "z_local")}
+        extra = {"z_li_ma": h["cross_checks"]["z_li_ma"], "z_pyhf": h["cross_checks"]["z_pyhf"]}
+        hunts.append(kept | extra | {k: truth.get(k) for k in ("n_sig_sr", "n_sig_obs", "max_sic")})
+    head = {k: s[k] for k in ("code_version", "config_sha256", "z_global", "trials")}
+    return head | {"seed": s["config"]["seed"], "n_signal": s["config"]["injection"]["n_signal"], "hunts": hunts}
+
+
+def main(out: str, *paths: str) -> None:
+    """Write the reference file."""
+    runs = sorted((reduce(p) for p in paths), key=lambda r: (-r["n_signal"], r["seed"]))  # type: ignore[operator]
+    content = runs if len(runs) > 1 else runs[0]
+    Path(out).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
