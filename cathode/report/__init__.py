@@ -18,7 +18,7 @@ CAPTIONS = {
     "scan": "Local significance against the mass of the window.",
     "performance": "With truth labels: significance improvement and background rejection, down to 25 background events.",
     "mass_spectrum": "Mass spectrum, and the background interpolated across the signal region.",
-    "features": "Features in the signal region: recorded events against the sampled template.",
+    "features": "Features in the signal region: recorded events against the template.",
     "features_selected": "The same behind the CATHODE selection. An excess here is what the hunt counts.",
     "features_sideband": "Sidebands: recorded events against the density at the same masses. Tests the fit, not the interpolation.",
     "closure": "Held-out closure test: the whole chain in pseudo signal regions, each hidden from its own training together with "

@@ -108,4 +108,7 @@ def test_the_tables_of_the_readme_are_those_of_the_reference_results():
     import subprocess
     import sys
 
-    assert subprocess.run([sys.executable, str(ROOT / "tools" / "update_readme.py"), "--check"], check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, str(ROOT / "tools" / "update_readme.py"), "--check"], check=False).returncode
+        == 0
+    )

@@ -80,7 +80,11 @@ def test_permuted_labels_leave_the_events_untouched(tmp_path):
     for name, t in (("a", table), ("b", permuted)):
         t.to_parquet(tmp_path / f"{name}.parquet")
         data = DataSettings(
-            source="files", files=(str(tmp_path / f"{name}.parquet"),), mass="m", features=("a", "b", "c"), label="label"
+            source="files",
+            files=(str(tmp_path / f"{name}.parquet"),),
+            mass="m",
+            features=("a", "b", "c"),
+            label="label",
         )
         found.append(
             steps.prepare(data=data, injection=InjectionSettings(), mass_range=WINDOW.range, blinded=(), seed=1)
