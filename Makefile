@@ -7,7 +7,7 @@ CORES ?= all
 TORCH_INDEX ?=
 BIN = $(VENV)/bin
 
-.PHONY: help setup run test full check format schema demo-sample clean
+.PHONY: help setup run test full check format schema clean
 
 help:             ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16

@@ -43,7 +43,7 @@ def describe(config: Config) -> str:
         n_signal_region = int(window.in_signal(mass).sum())
         sideband = mass[window.in_sideband(mass)]
         low = int((sideband < window.signal[0]).sum())
-        pseudo = pseudo_windows(window, sideband, config.closure.windows)
+        pseudo = pseudo_windows(window, sideband, config.closure.windows, config.closure.guard)
         counts = [int(p.in_signal(mass).sum()) for p in pseudo]
         shown = "hidden" if config.blind else str(n_signal_region)
         lines.append(

@@ -18,11 +18,13 @@ class ClosureSettings:
 
     Attributes:
         windows: disjoint pseudo signal regions in the sidebands, each with its own training of the whole chain.
+        guard: distance that pseudo signal regions keep from the real one, in its widths; a signal's tails reach there.
         bootstraps, seeds: density members per pseudo signal region (nested as in the signal region, only fewer).
         efficiency_oversampling: with template.base model: template events per event that set thresholds and measure efficiencies.
     """
 
     windows: int = 12
+    guard: float = 0.5
     bootstraps: int = 2
     seeds: int = 2
     efficiency_oversampling: float = 20.0
@@ -33,6 +35,8 @@ class ClosureSettings:
                 f"closure.windows: found {self.windows}, expected at least 4: with fewer, the non-closure's own "
                 "uncertainty is unknown"
             )
+        if self.guard < 0:
+            raise ConfigError(f"closure.guard: found {self.guard:g}, expected 0 or more")
         if self.bootstraps < 2 or self.seeds < 2:
             raise ConfigError("closure: expected bootstraps >= 2 and seeds >= 2")
 

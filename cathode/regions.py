@@ -136,13 +136,16 @@ class Window:
         return low & visible, high & visible
 
 
-def pseudo_windows(window: Window, sideband_mass: Array, number: int) -> list[Window]:
+def pseudo_windows(window: Window, sideband_mass: Array, number: int, guard: float = 0.5) -> list[Window]:
     """Disjoint pseudo signal regions in the sidebands of `window`, each at the centre of a full-width gap.
 
     The measuring intervals are disjoint, so that their counts are independent, and equally wide in log m. They run
     from half a gap above the lower end of the range up to the mass with 2 % of the sideband above it, so that a model
     has events on both sides. Around each a gap at least as wide as the real signal region is hidden together with the real one:
     closure is measured in the middle of the gap, where interpolation is hardest.
+
+    They keep `guard` widths away from the real signal region: the tails of a signal there would look like non-closure, and
+    the two hidden gaps would merge into one that is wider than any real one.
 
     Raises ConfigError when a sideband is too short or too empty for its share of `number`.
     """
@@ -152,7 +155,7 @@ def pseudo_windows(window: Window, sideband_mass: Array, number: int) -> list[Wi
         raise ConfigError(f"window {window.name}: {len(sideband_mass)} sideband events are too few for a closure test")
     first = window.range[0] + half_gap
     last = float(np.quantile(sideband_mass, 0.98))
-    spans = [(first, window.signal[0]), (window.signal[1], last)]
+    spans = [(first, window.signal[0] - guard * window.width), (window.signal[1] + guard * window.width, last)]
     lengths = [max(0.0, float(np.log(b / a))) if b > a else 0.0 for a, b in spans]
     if sum(lengths) <= 0:
         raise ConfigError(f"window {window.name}: the sidebands leave no room for pseudo signal regions")

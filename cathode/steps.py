@@ -208,7 +208,7 @@ def score_pseudo(
 ) -> Scores:
     """Run the whole chain in one pseudo signal region, the real one hidden: the held-out closure test."""
     sideband = events.mass[window.in_sideband(events.mass)]
-    region = {w.name: w for w in pseudo_windows(window, sideband, closure.windows)}[pseudo]
+    region = {w.name: w for w in pseudo_windows(window, sideband, closure.windows, closure.guard)}[pseudo]
     target = int(window.in_signal(events.mass).sum()) or len(events)
     own_seed = derive_seed(seed, "score_pseudo", window.name, pseudo)
     events = _match_size(events, region, target, seed=own_seed)

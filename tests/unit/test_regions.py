@@ -51,6 +51,7 @@ def test_pseudo_signal_regions_are_disjoint_and_hide_the_real_one():
     m = m[w.in_sideband(m)]
     pseudo = pseudo_windows(w, m, 12)
     assert len(pseudo) == 12
+    assert not any(3100 < (p.signal[0] + p.signal[1]) / 2 < 3900 for p in pseudo)  # the guard
     edges = sorted(p.signal for p in pseudo)
     assert all(a[1] <= b[0] + 1e-9 for a, b in itertools.pairwise(edges))
     for p in pseudo:
