@@ -110,6 +110,26 @@ class Window:
         """Width of the signal region in GeV."""
         return self.signal[1] - self.signal[0]
 
+    @property
+    def gap(self) -> Interval:
+        """The hidden interval around the signal region (GeV): all that a model must bridge to reach it.
+
+        Distances into the sidebands (strips, reach of fits and of transport) count from its edges and in its widths, so
+        that a pseudo signal region inside a full-width gap is treated like the real one.
+        """
+        low, high = self.signal
+        for _ in self.hidden:
+            for a, b in self.hidden:
+                if a <= high and b >= low:
+                    low, high = min(low, a), max(high, b)
+        return low, high
+
+    def reach(self, span: float) -> Interval:
+        """The range within `span` gap widths of the gap."""
+        low, high = self.gap
+        distance = span * (high - low)
+        return max(self.range[0], low - distance), min(self.range[1], high + distance)
+
     def in_signal(self, mass: Array) -> Mask:
         """Events of the signal region."""
         return in_interval(mass, self.signal)
@@ -121,17 +141,11 @@ class Window:
             mask &= ~in_interval(mass, interval)
         return mask
 
-    def in_strips(self, mass: Array, width: float) -> tuple[Mask, Mask]:
-        """The nearest visible strips of `width` GeV below and above the signal region (CWoLa's reference)."""
-        low_edge, high_edge = self.signal
-        for a, b in sorted(self.hidden, reverse=True):
-            if a < low_edge <= b:
-                low_edge = a
-        for a, b in sorted(self.hidden):
-            if a <= high_edge < b:
-                high_edge = b
-        low = in_interval(mass, (max(self.range[0], low_edge - width), low_edge))
-        high = in_interval(mass, (high_edge, min(self.range[1], high_edge + width)))
+    def in_strips(self, mass: Array, span: float) -> tuple[Mask, Mask]:
+        """The visible strips of `span` gap widths below and above the gap (CWoLa's reference)."""
+        (start, end), (low_edge, high_edge) = self.reach(span), self.gap
+        low = in_interval(mass, (start, low_edge))
+        high = in_interval(mass, (high_edge, end))
         visible = self.in_sideband(mass)
         return low & visible, high & visible
 

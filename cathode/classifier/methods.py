@@ -153,7 +153,7 @@ def score_cwola(
         spare: (s, d) as in `score_cathode`.
     """
     inside = window.in_signal(mass)
-    low, high = window.in_strips(mass, settings.strip_width * window.width)
+    low, high = window.in_strips(mass, settings.strip_width)
     if min(low.sum(), high.sum()) < 50:
         raise FitError(
             f"cwola in {window.name}: found {low.sum()} and {high.sum()} events in the strips below and above, "

@@ -188,8 +188,7 @@ def transport_template(
     each event, by a random member, trains classifiers (part 0); one copy by every member sets thresholds and measures
     efficiencies (part 3). Related: CURTAINs, arXiv:2203.09470; FETA, arXiv:2212.11285.
     """
-    reach = span * window.width
-    near = in_interval(mass, (window.signal[0] - reach, window.signal[1] + reach))
+    near = in_interval(mass, window.reach(span))
     base = np.flatnonzero(window.in_sideband(mass) & near)
     n, n_members = len(base), ensemble.density.n_members
     trains = np.random.default_rng(derive_seed(seed, "training copies")).integers(0, n_members, n)

@@ -72,8 +72,7 @@ class MassModel:
         The order of the polynomial grows from 1 while each further term improves the likelihood at p < 0.05 (Wilks), up to 5.
         Raises FitError when a sideband is empty or the minimum is not valid.
         """
-        low = max(window.range[0], window.signal[0] - settings.span * window.width)
-        high = min(window.range[1], window.signal[1] + settings.span * window.width)
+        low, high = window.reach(settings.span)
         edges, counts = _histogram(mass, window, low, high, settings.bins_per_width)
         if counts.sum() < 50 or len(counts) < 4:
             raise FitError(
@@ -135,7 +134,7 @@ def _histogram(mass: Array, window: Window, low: float, high: float, per_width: 
         middle = (a + b) / 2
         if any(h[0] <= middle < h[1] for h in hidden):
             continue
-        fine = np.linspace(a, b, max(1, round((b - a) / window.width * per_width)) + 1)
+        fine = np.linspace(a, b, max(1, round((b - a) / (window.gap[1] - window.gap[0]) * per_width)) + 1)
         edges += list(itertools.pairwise(fine))
         counts += list(np.histogram(mass[in_interval(mass, (a, b))], fine)[0])
     return np.array(edges).reshape(-1, 2), np.array(counts, dtype=float)

@@ -60,14 +60,31 @@ def test_pseudo_signal_regions_are_disjoint_and_hide_the_real_one():
         # the hidden gap is as wide as the real signal region: interpolation is as hard
         gap = max(p.hidden, key=lambda h: h != w.signal)
         assert gap[1] - gap[0] >= w.width - 1e-9
-        low, high = p.in_strips(m, 200)
+        low, high = p.in_strips(m, 0.5)
         assert low.sum() > 0
         assert high.sum() > 0
         assert not np.any((low | high) & ~p.in_sideband(m))
 
 
-def test_strips_stop_at_hidden_regions():
+def test_strips_and_reach_count_from_the_gap():
     w = Window("p", (3000, 3100), (2300, 8000), ((3300, 3700), (2850, 3250)))
-    low, high = w.in_strips(np.array([2700.0, 2840.0, 2860.0, 3260.0, 3290.0, 3310.0]), 200)
-    np.testing.assert_array_equal(low, [True, True, False, False, False, False])
-    np.testing.assert_array_equal(high, [False, False, False, True, True, False])
+    assert w.gap == (2850, 3250)
+    assert w.reach(1.0) == (2450, 3650)
+    low, high = w.in_strips(np.array([2640.0, 2660.0, 2840.0, 2860.0, 3260.0, 3290.0, 3310.0]), 0.5)
+    np.testing.assert_array_equal(low, [False, True, True, False, False, False, False])
+    np.testing.assert_array_equal(high, [False, False, False, False, True, True, False])
+
+
+def test_touching_hidden_intervals_are_one_gap():
+    assert Window("p", (3150, 3250), (2300, 8000), ((3300, 3700), (3000, 3400))).gap == (3000, 3700)
+    assert Window("w", (3300, 3700), (2300, 8000)).gap == (3300, 3700)
+
+
+def test_a_pseudo_signal_region_reaches_as_far_into_the_sidebands_as_the_real_one():
+    w = Window("w", (3300, 3700), (2300, 8000))
+    m = 2300 - 600 * np.log(np.random.default_rng(1).random(50000))
+    for p in pseudo_windows(w, m[w.in_sideband(m)], 12):
+        assert p.gap[1] - p.gap[0] == pytest.approx(400, rel=0.25)
+        low, high = p.reach(1.5)
+        assert high - p.gap[1] >= 590
+        assert low == 2300 or p.gap[0] - low >= 590
