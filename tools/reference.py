@@ -16,7 +16,10 @@ def reduce(path: str) -> dict[str, object]:
     hunts = []
     for h in s["hunts"]:
         truth = h["truth"] or {}
-        kept = {k: h[k] for k in ("window", "method", "eps_bkg", "n_obs", "n_bkg", "sigma", "non_closure", "p_local", "z_local")}
+        kept = {
+            k: h[k]
+            for k in ("window", "method", "eps_bkg", "n_obs", "n_bkg", "sigma", "non_closure", "p_local", "z_local")
+        }
         extra = {"z_li_ma": h["cross_checks"]["z_li_ma"], "z_pyhf": h["cross_checks"]["z_pyhf"]}
         hunts.append(kept | extra | {k: truth.get(k) for k in ("n_sig_sr", "n_sig_obs", "max_sic")})
     head = {k: s[k] for k in ("code_version", "config_sha256", "z_global", "trials")}

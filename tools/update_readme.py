@@ -1,6 +1,6 @@
 """Write the tables of README.md from results/reference/, or check that they are current.
 
-    python tools/update_readme.py [--check]
+python tools/update_readme.py [--check]
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ def hunts() -> str:
 
 
 def _extremes(runs: list[dict[str, Any]]) -> str:
-    rows = [
-        [str(r["seed"]), f"{max(h['z_local'] for h in r['hunts']):+.2f}", f"{r['z_global']:+.2f}"] for r in runs
-    ]
+    rows = [[str(r["seed"]), f"{max(h['z_local'] for h in r['hunts']):+.2f}", f"{r['z_global']:+.2f}"] for r in runs]
     return _table(["seed", "largest local z of all hunts", "global z"], rows)
 
 
@@ -72,7 +70,8 @@ def lhco() -> str:
     rows = []
     for r in _read("lhco.json"):
         best = {
-            m: max((h for h in r["hunts"] if h["method"] == m), key=lambda h: h["z_local"]) for m in ("cathode", "cwola")
+            m: max((h for h in r["hunts"] if h["method"] == m), key=lambda h: h["z_local"])
+            for m in ("cathode", "cwola")
         }
         cells = [f"{best[m]['z_local']:.2f} (ε_B = {best[m]['eps_bkg']:g})" for m in ("cathode", "cwola")]
         rows.append([str(r["n_signal"]), str(r["seed"]), *cells, f"{best['cathode']['z_li_ma']:.1f}"])

@@ -23,7 +23,7 @@ WINDOW = Window("m3000", (2800.0, 3200.0), (2000.0, 5000.0))
 WORKING_POINTS = (0.1, 0.01)
 CLASSIFIER = ClassifierSettings(members=4, boosted_trees=TreeSettings(trees=30, min_leaf=50))
 BACKGROUND = BackgroundSettings(bootstraps=2, seeds=2, histogram=HistogramSettings(epochs=3))
-CLOSURE = ClosureSettings(windows=6)
+CLOSURE = ClosureSettings(windows=12)
 
 
 def hunt(n_signal: int, method: str, tmp_path, seed: int = 1):
@@ -57,7 +57,7 @@ def hunt(n_signal: int, method: str, tmp_path, seed: int = 1):
 
 
 def test_an_injected_signal_is_found_with_all_uncertainties(tmp_path):
-    entries, truth = hunt(150, "cathode", tmp_path)
+    entries, truth = hunt(250, "cathode", tmp_path)
     best = max(entries, key=lambda e: e["z_local"])
     assert best["z_local"] > 4
     assert best["sigma"]["non_closure"] > 0
@@ -98,7 +98,7 @@ def test_permuted_labels_leave_the_events_untouched(tmp_path):
 
 def test_only_the_evaluation_and_the_reference_classifiers_can_see_labels():
     """Events carry no label, so a step without a Labels parameter cannot know one."""
-    assert "label" not in {f for f in Events.__dataclass_fields__}
+    assert "label" not in Events.__dataclass_fields__
     sees = {
         name
         for name, step in steps.STEPS.items()
