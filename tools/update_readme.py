@@ -39,16 +39,6 @@ def hunts() -> str:
     return _table(["method", "ε_B", "observed", "expected", "z", "Li–Ma", "true signal"], rows)
 
 
-def _extremes(runs: list[dict[str, Any]]) -> str:
-    rows = [[str(r["seed"]), f"{max(h['z_local'] for h in r['hunts']):+.2f}", f"{r['z_global']:+.2f}"] for r in runs]
-    return _table(["seed", "largest local z of all hunts", "global z"], rows)
-
-
-def null() -> str:
-    """The default hunt without signal."""
-    return _extremes(_read("demo_null.json"))
-
-
 def models() -> str:
     """Density models side by side."""
     rows = []
@@ -78,7 +68,7 @@ def lhco() -> str:
     return _table(["signal events", "seed", "CATHODE: best z", "CWoLa: best z", "CATHODE, Li–Ma only"], rows)
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"hunts": hunts, "null": null, "models": models, "lhco": lhco}
+BLOCKS: dict[str, Callable[[], str]] = {"hunts": hunts, "models": models, "lhco": lhco}
 
 
 def updated(text: str) -> str:
