@@ -211,7 +211,7 @@ def _train(
     n_steps = max(1, len(train) // s.batch)
     optimiser = torch.optim.Adam(flow.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay)
     schedule = (
-        torch.optim.lr_scheduler.OneCycleLR(optimiser, s.learning_rate, total_steps=s.epochs * n_steps)
+        torch.optim.lr_scheduler.OneCycleLR(optimiser, s.learning_rate, total_steps=max(4, s.epochs * n_steps))
         if s.schedule == "one_cycle"
         else None
     )

@@ -115,8 +115,10 @@ class HistogramDensity:
         mask, base, basis = _mask(d).to(device), _log_base(s).to(device), _basis(s).to(device)
         n_steps = max(1, n // s.batch)
         optimiser = torch.optim.AdamW(params, lr=s.learning_rate, weight_decay=s.weight_decay, fused=True)
+        total = max(4, s.epochs * n_steps)
+        # a warm-up of exactly one step divides by zero inside torch
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, s.learning_rate, total_steps=s.epochs * n_steps, pct_start=0.1
+            optimiser, s.learning_rate, total_steps=total, pct_start=max(0.1, 2 / total)
         )
         order = torch.Generator().manual_seed(seeds[0])
         for epoch in range(s.epochs):

@@ -109,6 +109,14 @@ def test_equal_seeds_give_equal_samples_and_others_do_not(fitted, training):
     assert not np.array_equal(first, fitted.sample(m, member=1, seed=4))
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 9, 10, 11, 20])
+def test_trainings_of_a_few_steps_run(training, steps):
+    x, m = training[0][:640], training[1][:640]
+    settings = HistogramSettings(epochs=1, batch=640 // steps)
+    d = HistogramDensity.fit(settings, x, m, np.ones((1, 640)), [1])
+    assert np.isfinite(d.log_prob(x, m, member=0)).all()
+
+
 def test_training_is_reproducible_to_the_bit(training):
     x, m = training
     settings = dataclasses.replace(SMALL["histogram"], epochs=1)
