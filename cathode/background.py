@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cathode.classifier import Scores
+from cathode.classifier.methods import LABEL_FREE, NEED_LABELS
 from cathode.closure import Closure
 from cathode.counts import PassingCounts, count_passing
 from cathode.stats.counting import effective_dof, z_slide
@@ -96,11 +97,11 @@ def estimate_background(
                 flags.append("non-closure differs from zero by more than 3 standard errors")
             if measured.effects.p_homogeneous < 0.01:
                 flags.append("pseudo signal regions disagree beyond their known errors")
-        elif scores.method in ("cathode", "cwola"):
+        elif scores.method in LABEL_FREE:
             flags.append("non-closure not measured")
         if settings.shift == "positive":
             mean = max(mean, 0.0)
-        if scores.method in ("idealised", "supervised"):
+        if scores.method in NEED_LABELS:
             flags.append("truth labels used: a reference, not a search")
         if c.m < 10:
             flags.append(f"only {c.m:.1f} reference events pass")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from cathode.classifier.methods import LABEL_FREE
 from cathode.config import Config
 from cathode.errors import ArtefactError, DataError
 from cathode.intake import describe_source, prepare_events
@@ -63,7 +64,7 @@ def describe(config: Config) -> str:
                 f"window {window.name}: pseudo signal region {smallest.signal[0]:.5g} - {smallest.signal[1]:.5g} GeV holds "
                 f"{min(counts)} events, expected at least 65; fewer closure.windows or a shorter windows.range would help"
             )
-    n_label_free = sum(m in ("cathode", "cwola") for m in config.methods)
+    n_label_free = sum(m in LABEL_FREE for m in config.methods)
     n_windows, n_methods = len(config.regions), len(config.methods)
     per_window = 2 * ("cathode" in config.methods) + n_label_free * (config.closure.windows + 1) + 4 * n_methods + 1
     lines.append(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cathode.background import BackgroundEstimate
+from cathode.classifier.methods import NEED_LABELS
 from cathode.stats.counting import li_ma, p_predictive, sidak, z_classical, z_value
 from cathode.stats.settings import StatisticsSettings
 from cathode.stats.workspace import Counting, build_workspace, upper_limit, z_pyhf
@@ -31,7 +32,7 @@ def counting_input(name: str, e: BackgroundEstimate) -> Counting:
 
 def is_reference(method: str) -> bool:
     """Whether a method uses truth and is therefore no search."""
-    return method in ("idealised", "supervised")
+    return method in NEED_LABELS
 
 
 def hunt_entry(

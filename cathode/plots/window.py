@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from cathode.classifier import Scores
+from cathode.classifier.methods import NEED_LABELS
 from cathode.closure import Closure
 from cathode.counts import count_passing, passing, thresholds
 from cathode.events import Events
@@ -190,7 +191,7 @@ def score_distribution(scores: Scores, working_points: tuple[float, ...]) -> Fig
     expected = np.histogram(scores.ref_score, edges, weights=w)[0] * len(scores.score) / w.sum()
     figure, main, ratio = with_ratio()
     reference = "Sideband strips" if scores.method == "cwola" else "Template"
-    if scores.method in ("idealised", "supervised"):
+    if scores.method in NEED_LABELS:
         reference = "True background"
     main.stairs(expected, edges, fill=True, color=COLOURS[scores.method], alpha=0.3, label=f"{reference} (scaled)")
     poisson_points(main, centres, observed, label="Data in the signal region")

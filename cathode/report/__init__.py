@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cathode.classifier.methods import LABEL_FREE
 from cathode.plots.style import NAMES
 from cathode.results import Picture
 
@@ -35,7 +36,7 @@ def render(summary: dict[str, Any], pictures: list[Picture], config: dict[str, A
     )
     environment.filters |= {"number": number, "percent": percent}
     figures = sorted(pictures, key=lambda p: (_rank(p.name), p.name))
-    searches = [h for h in summary["hunts"] if h["p_local"] is not None and h["method"] in ("cathode", "cwola")]
+    searches = [h for h in summary["hunts"] if h["p_local"] is not None and h["method"] in LABEL_FREE]
     return environment.get_template("report.html.j2").render(
         summary=summary,
         names=NAMES,

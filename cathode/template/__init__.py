@@ -18,7 +18,6 @@ from cathode.template.mass import MassModel, MassSettings
 
 Array = NDArray[np.float64]
 Density = HistogramDensity | FlowDensity
-DENSITY_CLASSES = (HistogramDensity, FlowDensity)
 
 
 @dataclass(frozen=True)
