@@ -14,6 +14,7 @@ include: "workflow/rules/classifier.smk"
 include: "workflow/rules/background.smk"
 include: "workflow/rules/inference.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/calibration.smk"
 
 
 rule all:
@@ -24,3 +25,9 @@ rule all:
         f"{RUN}/summary.json",
         workspaces(),
         selections(),
+
+
+rule calibrate:
+    """Pseudo-experiments that measure the overdispersion and prove the p-values: `snakemake calibrate`."""
+    input:
+        rules.plot_calibration.output,

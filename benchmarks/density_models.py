@@ -96,16 +96,19 @@ def main(out: str, *wanted: str) -> None:
         n = int(inside.sum())
         start = time.process_time()
         if base == "model":
-            template = sample_template(ensemble, events.names, n_train=4 * n, n_efficiency=20 * n, seed=2)
+            template = sample_template(ensemble, events.names, window, n_train=4 * n, n_efficiency=20 * n, seed=2)
         else:
             template = transport_template(
                 ensemble, events.names, events.features, events.mass, window, span=1.5, seed=2
             )
         sampling = time.process_time() - start
         common = {"seed": 3}
-        no_signal = score_cathode(truth.features, truth.row, window, template, spare, ClassifierSettings(), **common)
-        data = events[inside]
-        hunt = score_cathode(data.features, data.row, window, template, spare, ClassifierSettings(), **common)
+        no_signal = score_cathode(
+            truth.features, truth.mass, truth.row, window, template, spare, ClassifierSettings(), **common
+        )
+        hunt = score_cathode(
+            events.features, events.mass, events.row, window, template, spare, ClassifierSettings(), **common
+        )
         results[name] = {
             "train_cpu_s": train,
             "template_cpu_s": sampling,

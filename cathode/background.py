@@ -69,7 +69,11 @@ class BackgroundEstimate:
 
 
 def estimate_background(
-    scores: Scores, closure: Closure | None, working_points: tuple[float, ...], settings: StatisticsSettings
+    scores: Scores,
+    closure: Closure | None,
+    working_points: tuple[float, ...],
+    settings: StatisticsSettings,
+    overdispersion: tuple[float, ...],
 ) -> list[BackgroundEstimate]:
     """Estimate the background behind each working point.
 
@@ -115,7 +119,7 @@ def estimate_background(
                 measured.effects.sigma if measured else None,
                 measured.n_windows if measured else 0,
                 effective_dof([p for p in components if p[0] > 0]),
-                settings.overdispersion,
+                overdispersion[index],
                 half_ensemble_z(scores, eps),
                 tuple(flags),
             )

@@ -13,7 +13,7 @@ from cathode.classifier.methods import LABEL_FREE
 from cathode.config import Config
 from cathode.errors import ArtefactError, DataError
 from cathode.intake import describe_source, prepare_events
-from cathode.regions import pseudo_windows
+from cathode.regions import in_interval, pseudo_windows
 
 
 def describe(config: Config) -> str:
@@ -44,12 +44,12 @@ def describe(config: Config) -> str:
         n_signal_region = int(window.in_signal(mass).sum())
         sideband = mass[window.in_sideband(mass)]
         low = int((sideband < window.signal[0]).sum())
-        pseudo = pseudo_windows(window, sideband, config.closure.windows, config.closure.guard)
-        counts = [int(p.in_signal(mass).sum()) for p in pseudo]
+        pseudo = pseudo_windows(window, sideband, config.closure.windows, guard=config.closure.guard)
+        counts = [int(in_interval(mass, p.counting).sum()) for p in pseudo]
         shown = "hidden" if config.blind else str(n_signal_region)
         lines.append(
             f"window {window.name}: {shown} events in {window.signal[0]:g} - {window.signal[1]:g} GeV, {low} below, "
-            f"{len(sideband) - low} above; {len(pseudo)} pseudo signal regions with {min(counts)} to {max(counts)} events"
+            f"{len(sideband) - low} above; {len(pseudo)} pseudo signal regions that count {min(counts)} to {max(counts)} events"
         )
         for name, count in (
             ("signal region", n_signal_region),
@@ -61,12 +61,12 @@ def describe(config: Config) -> str:
         if min(counts) < 65:
             smallest = pseudo[int(np.argmin(counts))]
             raise DataError(
-                f"window {window.name}: pseudo signal region {smallest.signal[0]:.5g} - {smallest.signal[1]:.5g} GeV holds "
+                f"window {window.name}: pseudo signal region {smallest.counting[0]:.5g} - {smallest.counting[1]:.5g} GeV counts "
                 f"{min(counts)} events, expected at least 65; fewer closure.windows or a shorter windows.range would help"
             )
     n_label_free = sum(m in LABEL_FREE for m in config.methods)
     n_windows, n_methods = len(config.regions), len(config.methods)
-    per_window = 2 * ("cathode" in config.methods) + n_label_free * (config.closure.windows + 1) + 4 * n_methods + 1
+    per_window = 2 * ("cathode" in config.methods) + n_label_free * (config.closure.jobs + 1) + 4 * n_methods + 1
     lines.append(
         f"hunts: {n_windows} windows x {n_methods} methods ({', '.join(config.methods)}) x "
         f"{len(config.working_points)} working points; about {n_windows * per_window + 4} jobs"

@@ -24,7 +24,7 @@ from cathode.closure import ClosureSettings
 from cathode.errors import ConfigError
 from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.regions import Window, WindowSettings
-from cathode.stats.settings import StatisticsSettings
+from cathode.stats.settings import CalibrationSettings, StatisticsSettings
 from cathode.template import BackgroundSettings, TemplateSettings
 
 DEMO_SIGNAL = 360
@@ -99,6 +99,11 @@ class Config:
     def blinded(self) -> tuple[tuple[float, float], ...]:
         """Intervals (GeV) whose events are dropped at intake: all signal regions when blind, else none."""
         return tuple(w.signal for w in self.windows.windows(self.data.unit).values()) if self.blind else ()
+
+    @property
+    def calibration(self) -> CalibrationSettings:
+        """The pseudo-experiments; a section of its own for steps, so that changing them reruns no hunt."""
+        return self.statistics.calibration
 
     @property
     def folder(self) -> str:
@@ -189,7 +194,11 @@ def dump_sections(config: Config, names: typing.Iterable[str], window: str | Non
     """Plain values of the named sections; `window` is resolved to the one region of that name."""
     out = {}
     for name in sorted(names):
-        special = {"window": window and config.regions.get(window), "config": config}
+        special = {
+            "window": window and config.regions.get(window),
+            "config": config,
+            "statistics": dataclasses.replace(config.statistics, calibration=CalibrationSettings()),
+        }
         value = special[name] if name in special else getattr(config, name)
         out[name] = _adapter(_section_kinds()[name]).dump_python(value, mode="json")
     return out
@@ -201,6 +210,7 @@ def _section_kinds() -> dict[str, Any]:
     return typing.get_type_hints(Config) | {
         "config": Config,
         "window": Window,
+        "calibration": CalibrationSettings,
         "mass_range": tuple[float, float],
         "blinded": tuple[tuple[float, float], ...],
     }

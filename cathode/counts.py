@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ class PassingCounts:
     Attributes:
         eps_bkg: nominal background efficiency.
         n_sr: events in the signal region.
-        n_obs: those that pass.
+        n_obs: those that pass; an average where fold splits were repeated.
         n_bkg: measured efficiency times events, summed over folds, no correction applied.
         m: independent reference events that pass: (sum g)^2 / sum g^2 with g the passing weight of each recorded source.
         member_counts: passing reference events per density member; empty without a density model.
@@ -28,7 +28,7 @@ class PassingCounts:
 
     eps_bkg: float
     n_sr: int
-    n_obs: int
+    n_obs: float
     n_bkg: float
     m: float
     member_counts: tuple[float, ...]
@@ -80,13 +80,13 @@ def count_passing(scores: Scores, eps_bkg: float) -> PassingCounts:
     n_members = scores.n_bootstraps * scores.n_seeds
     member_counts = np.zeros(n_members)
     per_source = np.zeros(int(scores.ref_source.max()) + 1)
-    n_obs, n_bkg = 0, 0.0
+    n_obs, n_bkg = 0.0, 0.0
     for f, threshold in thresholds(scores, eps_bkg).items():
         data, ref = scores.fold == f, measuring & (scores.ref_fold == f)
         passes = ref & (scores.ref_score >= threshold)
         w, n_ref = scores.ref_weight[passes].astype(float), int(ref.sum())
         total = float(scores.ref_weight[ref].sum(dtype=float)) * (1.0 if split else (n_ref + 1) / n_ref)
-        n_obs += int((scores.score[data] >= threshold).sum())
+        n_obs += float((scores.score[data] >= threshold).sum())
         n_bkg += float(w.sum()) / total * int(data.sum())
         per_source += np.bincount(scores.ref_source[passes], weights=w, minlength=len(per_source))
         if n_members:
@@ -94,3 +94,15 @@ def count_passing(scores: Scores, eps_bkg: float) -> PassingCounts:
     m = float(per_source.sum() ** 2 / np.sum(per_source**2)) if per_source.any() else 0.0
     members = tuple(float(v) for v in member_counts)
     return PassingCounts(eps_bkg, len(scores.score), n_obs, n_bkg, m, members, scores.independent_members)
+
+
+def average_counts(repeats: list[PassingCounts]) -> PassingCounts:
+    """Mean over repeats that count the same events with other fold splits; the reference events are the same, too."""
+    first = repeats[0]
+    return replace(
+        first,
+        n_obs=float(np.mean([c.n_obs for c in repeats])),
+        n_bkg=float(np.mean([c.n_bkg for c in repeats])),
+        m=float(np.mean([c.m for c in repeats])),
+        member_counts=tuple(np.mean([c.member_counts for c in repeats], axis=0).tolist()) if first.has_ensemble else (),
+    )

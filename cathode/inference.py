@@ -35,23 +35,30 @@ def is_reference(method: str) -> bool:
     return method in NEED_LABELS
 
 
+def primary_p(method: str, e: BackgroundEstimate, n: float | None = None) -> float:
+    """The primary p-value of an estimate, or the one it would have with `n` observed events.
+
+    `p_predictive` over counting, ensemble and non-closure errors. Reference methods take their background from the labels
+    of the very events that are counted: it is treated as known, and the value is a yardstick, not a p-value.
+    """
+    c = e.counts
+    n = c.n_obs if n is None else n
+    if is_reference(method):
+        return p_predictive(n, c.m * 1e6, c.tau * 1e6, mu=0.0, sigma=0.0, nu=float("inf"))
+    shift = 0.0 if e.n_bkg == c.n_bkg else float(np.log(e.n_bkg / c.n_bkg))
+    return p_predictive(n, c.m, c.tau, mu=shift, sigma=e.relative_sigma, nu=e.nu, overdispersion=e.overdispersion)
+
+
 def hunt_entry(
     window: str, interval: tuple[float, float], method: str, e: BackgroundEstimate, settings: StatisticsSettings
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """One entry of `hunts` in summary.json (truth left null) and its pyhf workspace.
 
-    The primary p-value is `p_predictive`. Reference methods take their background from the labels of the very events
-    that are counted: it is treated as known, and their significance is a yardstick without a p-value's meaning.
+    The p-value is `primary_p`.
     """
     c, flags = e.counts, list(e.flags)
     workspace = build_workspace(counting_input(f"{window}_{method}_{c.eps_bkg:g}", e))
-    shift = 0.0 if e.n_bkg == c.n_bkg else float(np.log(e.n_bkg / c.n_bkg))
-    if is_reference(method):
-        p = p_predictive(c.n_obs, c.m * 1e6, c.tau * 1e6, mu=0.0, sigma=0.0, nu=float("inf"))
-    else:
-        p = p_predictive(
-            c.n_obs, c.m, c.tau, mu=shift, sigma=e.relative_sigma, nu=e.nu, overdispersion=e.overdispersion
-        )
+    p = primary_p(method, e)
     z_workspace: float | None = None
     limit: dict[str, Any] | None = None
     try:
@@ -71,7 +78,7 @@ def hunt_entry(
         "method": method,
         "eps_bkg": c.eps_bkg,
         "n_sr": c.n_sr,
-        "n_obs": c.n_obs,
+        "n_obs": round(c.n_obs),
         "n_bkg": e.n_bkg,
         "n_bkg_uncorrected": c.n_bkg,
         "sigma": e.sigma(),

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from cathode.classifier import Scores
-from cathode.closure import Closure
+from cathode.closure import Closure, ClosureTests
 from cathode.errors import ArtefactError
 from cathode.events import Events, Labels
 from cathode.results import Estimates, Figures, Hunts, Json, Page, Selected, Truth
@@ -37,7 +37,7 @@ _NESTED = {
     c.__name__: c
     for c in (
         DensityEnsemble, HistogramDensity, HistogramSettings, FlowDensity, FlowSettings, Gaussianiser, LogitScaler,
-        MassModel, Scores,
+        MassModel, Scores, ClosureTests,
     )
 }  # fmt: skip
 _KINDS: dict[type, tuple[str, str]] = {
@@ -47,6 +47,7 @@ _KINDS: dict[type, tuple[str, str]] = {
     Selected: ("selected", "parquet"),
     DensityEnsemble: ("density", "npz"),
     Scores: ("scores", "npz"),
+    ClosureTests: ("closure_tests", "npz"),
     Closure: ("closure", "json"),
     Estimates: ("background", "json"),
     Hunts: ("hunts", "json"),

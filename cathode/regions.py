@@ -95,15 +95,22 @@ class Window:
 
     Attributes:
         name: `m` and the centre in GeV.
-        signal: signal region (GeV); in a closure test, the interval in which closure is measured.
+        signal: signal region (GeV).
         range: masses used at all.
-        hidden: intervals that no background model of this window may see; always covers `signal`.
+        hidden: intervals that no background model of this window may see, besides `signal`.
+        counted: in a closure test, the part of the signal region in which events are counted; else None, all of it.
     """
 
     name: str
     signal: Interval
     range: Interval
     hidden: tuple[Interval, ...] = ()
+    counted: Interval | None = None
+
+    @property
+    def counting(self) -> Interval:
+        """Where events are counted (GeV)."""
+        return self.counted or self.signal
 
     @property
     def width(self) -> float:
@@ -114,8 +121,7 @@ class Window:
     def gap(self) -> Interval:
         """The hidden interval around the signal region (GeV): all that a model must bridge to reach it.
 
-        Distances into the sidebands (strips, reach of fits and of transport) count from its edges and in its widths, so
-        that a pseudo signal region inside a full-width gap is treated like the real one.
+        Distances into the sidebands (strips, reach of fits and of transport) count from its edges and in its widths.
         """
         low, high = self.signal
         for _ in self.hidden:
@@ -150,25 +156,29 @@ class Window:
         return low & visible, high & visible
 
 
-def pseudo_windows(window: Window, sideband_mass: Array, number: int, guard: float = 0.5) -> list[Window]:
-    """Disjoint pseudo signal regions in the sidebands of `window`, each at the centre of a full-width gap.
+def pseudo_windows(window: Window, sideband_mass: Array, number: int, *, guard: float) -> list[Window]:
+    """Pseudo signal regions in the sidebands of `window`: each as wide as the real one, each counting in an interval of its own.
 
-    The measuring intervals are disjoint, so that their counts are independent, and equally wide in log m. They run
-    from half a gap above the lower end of the range up to the mass with 2 % of the sideband above it, so that a model
-    has events on both sides. Around each a gap at least as wide as the real signal region is hidden together with the real one:
-    closure is measured in the middle of the gap, where interpolation is hardest.
+    A pseudo signal region is hidden from its background model together with the real one, and its classifier is trained
+    in the whole of it, so that interpolation and classifier are those of the real region. Events are counted in the
+    interval at its centre, where interpolation is hardest. The intervals are disjoint, so that their counts are
+    independent, and equally wide in log m.
 
-    They keep `guard` widths away from the real signal region: the tails of a signal there would look like non-closure, and
-    the two hidden gaps would merge into one that is wider than any real one.
+    They end at the mass with 2 % of the sideband above it, so that a model has events on both sides, and keep `guard`
+    widths away from the real signal region: the tails of a signal there would look like non-closure, and the two hidden
+    gaps would merge into one that is wider than any real one. They use the part of the spectrum that the hunt uses: where
+    the real region lies more than its own width above the peak of the spectrum, the pseudo signal regions lie above
+    the peak, too. (Below it a spectrum is shaped by the trigger, which such a hunt never has to interpolate.)
 
     Raises ConfigError when a sideband is too short or too empty for its share of `number`.
     """
-    half_gap = window.width / 2
+    half = window.width / 2
     below = sideband_mass[sideband_mass < window.signal[0]]
     if len(sideband_mass) < 100 or len(below) == 0:
         raise ConfigError(f"window {window.name}: {len(sideband_mass)} sideband events are too few for a closure test")
-    first = window.range[0] + half_gap
     last = float(np.quantile(sideband_mass, 0.98))
+    peak = spectrum_peak(below, window.range[0])
+    first = (peak if window.signal[0] - window.width >= peak else window.range[0]) + half
     spans = [(first, window.signal[0] - guard * window.width), (window.signal[1] + guard * window.width, last)]
     lengths = [max(0.0, float(np.log(b / a))) if b > a else 0.0 for a, b in spans]
     if sum(lengths) <= 0:
@@ -179,7 +189,18 @@ def pseudo_windows(window: Window, sideband_mass: Array, number: int, guard: flo
         edges = np.geomspace(a, b, n + 1) if n else np.array([])
         for low, high in itertools.pairwise(edges):
             centre = (low + high) / 2
-            gap = (min(low, centre - half_gap), max(high, centre + half_gap))
-            name = f"pseudo{len(out):02d}"
-            out.append(Window(name, (float(low), float(high)), window.range, (window.signal, gap)))
+            region = (float(min(low, centre - half)), float(max(high, centre + half)))
+            counted = (float(low), float(high))
+            out.append(Window(f"pseudo{len(out):02d}", region, window.range, (window.signal, *window.hidden), counted))
     return out
+
+
+def spectrum_peak(mass: Array, low: float) -> float:
+    """Mass from which on a spectrum falls: the upper edge of its fullest bin of 2.5 % width, or `low` if that is the first.
+
+    `mass` holds all events from `low` up to some higher mass.
+    """
+    n_bins = max(2, round(float(np.log(mass.max() / low)) / 0.025))
+    edges = np.geomspace(low, mass.max(), n_bins + 1)
+    fullest = int(np.argmax(np.histogram(mass, edges)[0] / np.diff(edges)))
+    return float(edges[fullest + 1]) if fullest else low

@@ -32,14 +32,20 @@ METHODS = list(CONFIG.methods)
 LABEL_FREE = [m for m in METHODS if m in ("cathode", "cwola")]
 HUNTED = LABEL_FREE if CONFIG.blind else METHODS
 EPS = [f"{eps:g}" for eps in CONFIG.working_points]
-PSEUDO = [f"pseudo{i:02d}" for i in range(CONFIG.closure.windows)]
+BATCHES = range(CONFIG.closure.jobs)
 FORMS = ("png", "pdf", "json")
+# the calibration table, where significances are configured to need it
+OVERDISPERSION = (
+    [f"{RUN}/calibration/overdispersion.json"]
+    if CONFIG.statistics.overdispersion == "calibrated"
+    else []
+)
 
 
 wildcard_constraints:
     window="m[0-9p]+",
     method="cathode|cwola|idealised|supervised",
-    pseudo="pseudo[0-9]+",
+    batch="[0-9]+",
 
 
 def settings(step):
@@ -116,6 +122,16 @@ def of_window(name, methods_or_wanted=True):
         return [f"{folder}/{name}".replace("{method}", m) for m in methods_or_wanted]
 
     return files
+
+
+def calibration_batches(kind):
+    """Artefacts of all batches of pseudo-experiments, in the first window."""
+    c = CONFIG.calibration
+    number = c.classifier if kind == "classifier" else c.background
+    return [
+        f"{RUN}/{WINDOWS[0]}/calibration/{kind}_{i}.json"
+        for i in range(c.batches(number))
+    ]
 
 
 def truths(windows):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cathode.classifier import ClassifierSettings, Sample, Scores, assign_folds, cross_fit
 from cathode.errors import FitError
-from cathode.regions import Window
+from cathode.regions import Window, in_interval
 from cathode.seeds import derive_seed
 
 Array = NDArray[np.float64]
@@ -66,8 +66,57 @@ def _always(n: int) -> Int:
     return np.full(n, -1, dtype=np.int16)
 
 
+def _signal_region(
+    x: Array, mass: Array, window: Window, settings: ClassifierSettings, *, limit: int | None, seed: int
+) -> tuple[Sample, Sample, NDArray[np.bool_]]:
+    """Signal-region events that train (at most `limit`, drawn by seed), those that are counted, and the mask of the latter.
+
+    Counted events that do not train have a fold all the same: they are scored like those that do.
+    """
+    inside = np.flatnonzero(window.in_signal(mass))
+    fold = assign_folds(len(inside), settings.folds, seed=derive_seed(seed, "folds"))
+    events, train = _plain(x[inside], fold), np.ones(len(inside), dtype=bool)
+    if limit is not None and len(inside) > limit:
+        train[:] = False
+        train[np.random.default_rng(derive_seed(seed, "limit")).choice(len(inside), limit, replace=False)] = True
+    counted = in_interval(mass, window.counting)
+    return events.rows(train), events.rows(counted[inside]), counted
+
+
+def _recorded(
+    method: str,
+    window: Window,
+    row: Int,
+    fold: Int,
+    member_score: NDArray[np.float32],
+    reference: Sample,
+    ref_score: NDArray[np.float32],
+    extra: NDArray[np.float32] | None,
+) -> Scores:
+    """Scores against a reference of recorded events, which sets thresholds and measures efficiencies in one."""
+    n, members = len(reference.x), member_score.shape[1]
+    return Scores(
+        method,
+        window.name,
+        window.counting,
+        row,
+        fold,
+        member_score.mean(axis=1),
+        member_score,
+        ref_score.mean(axis=1),
+        reference.fold,
+        reference.weight,
+        np.zeros(n, dtype=np.int8),
+        np.arange(n, dtype=np.int32),
+        _always(n),
+        np.empty((0, members), dtype=np.float32),
+        extra_score=np.empty(0, dtype=np.float32) if extra is None else extra.mean(axis=1),
+    )
+
+
 def score_cathode(
     x: Array,
+    mass: Array,
     row: Int,
     window: Window,
     template: TemplateSample,
@@ -76,6 +125,7 @@ def score_cathode(
     *,
     seed: int,
     device: str = "cpu",
+    limit: int | None = None,
     progress: Progress | None = None,
 ) -> Scores:
     """Signal-region data against the template.
@@ -84,9 +134,10 @@ def score_cathode(
     events have no source: their training part serves every fold.
 
     Args:
-        x, row: (n, d) features of the signal-region events and their input rows (n,); window: their region.
+        x, mass, row: features (n, d), masses and input rows (n,) of all events of the range; window: where to hunt.
         template: see `TemplateSample`.
         spare: (s, d) features of spare signal events, scored for the evaluation only.
+        limit: at most so many signal-region events train the classifier.
     """
     held = template.part > 0
     if template.transported:
@@ -94,10 +145,10 @@ def score_cathode(
         fold = assign_folds(n_sources, settings.folds, seed=derive_seed(seed, "source folds"))[template.source]
     else:
         fold = np.where(held, (np.cumsum(held) % settings.folds).astype(np.int16), np.int16(-1))
-    data = _plain(x, assign_folds(len(x), settings.folds, seed=derive_seed(seed, "folds")))
+    train, data, counted = _signal_region(x, mass, window, settings, limit=limit, seed=seed)
     scored = cross_fit(
         settings,
-        data,
+        train,
         _plain(template.features[~held], fold[~held]),
         [data, _plain(template.features[held], fold[held]), _plain(spare, _always(len(spare)))],
         seed=seed,
@@ -109,8 +160,8 @@ def score_cathode(
     return Scores(
         "cathode",
         window.name,
-        window.signal,
-        row,
+        window.counting,
+        row[counted],
         data.fold,
         scored[0].mean(axis=1),
         scored[0],
@@ -138,6 +189,7 @@ def score_cwola(
     *,
     seed: int,
     device: str = "cpu",
+    limit: int | None = None,
     progress: Progress | None = None,
 ) -> Scores:
     """Signal-region data against the recorded events of two neighbouring strips, each with half of the weight.
@@ -148,11 +200,9 @@ def score_cwola(
     count of strip events that pass.
 
     Args:
-        x, mass, row: all events of the range.
+        x, mass, row, spare, limit: as in `score_cathode`.
         window: its signal region and the strips next to it.
-        spare: (s, d) as in `score_cathode`.
     """
-    inside = window.in_signal(mass)
     low, high = window.in_strips(mass, settings.strip_width)
     if min(low.sum(), high.sum()) < 50:
         raise FitError(
@@ -161,35 +211,37 @@ def score_cwola(
         )
     strips = low | high
     weight = np.where(low, 0.5 / low.sum(), 0.5 / high.sum())[strips] * strips.sum()
-    data = _plain(x[inside], assign_folds(int(inside.sum()), settings.folds, seed=derive_seed(seed, "folds")))
+    train, data, counted = _signal_region(x, mass, window, settings, limit=limit, seed=seed)
     fold = assign_folds(int(strips.sum()), settings.folds, seed=derive_seed(seed, "strip folds"))
     reference = Sample(x[strips], fold, weight)
     scored = cross_fit(
         settings,
-        data,
+        train,
         reference,
         [data, reference, _plain(spare, _always(len(spare)))],
         seed=seed,
         device=device,
         progress=progress,
     )
-    return Scores(
-        "cwola",
-        window.name,
-        window.signal,
-        row[inside],
-        data.fold,
-        scored[0].mean(axis=1),
-        scored[0],
-        scored[1].mean(axis=1),
-        fold,
-        weight,
-        np.zeros(len(fold), dtype=np.int8),
-        np.arange(len(fold), dtype=np.int32),
-        _always(len(fold)),
-        np.empty((0, settings.members), dtype=np.float32),
-        extra_score=scored[2].mean(axis=1),
-    )
+    return _recorded("cwola", window, row[counted], data.fold, scored[0], reference, scored[1], scored[2])
+
+
+def score_samples(
+    method: str,
+    x: Array,
+    reference: Array,
+    window: Window,
+    settings: ClassifierSettings,
+    *,
+    seed: int,
+    device: str = "cpu",
+) -> Scores:
+    """Two samples `x (n, d)` and `reference (r, d)`, k-fold: the classifier alone, for its calibration."""
+    data = _plain(x, assign_folds(len(x), settings.folds, seed=derive_seed(seed, "folds")))
+    fold = assign_folds(len(reference), settings.folds, seed=derive_seed(seed, "reference folds"))
+    against = _plain(reference, fold)
+    scored = cross_fit(settings, data, against, [data, against], seed=seed, device=device)
+    return _recorded(method, window, np.arange(len(x)), data.fold, scored[0], against, scored[1], None)
 
 
 def score_reference(
@@ -240,21 +292,5 @@ def score_reference(
             for h in (0, 1)
         ]
         scored = [(a + b) / 2 for a, b in zip(*both, strict=True)]
-    n_ref = int(background.sum())
-    return Scores(
-        method,
-        window.name,
-        window.signal,
-        row,
-        fold,
-        scored[0].mean(axis=1),
-        scored[0],
-        scored[0].mean(axis=1)[background],
-        fold[background],
-        np.ones(n_ref),
-        np.zeros(n_ref, dtype=np.int8),
-        np.arange(n_ref, dtype=np.int32),
-        _always(n_ref),
-        np.empty((0, settings.members), dtype=np.float32),
-        extra_score=scored[1].mean(axis=1),
-    )
+    known = events.rows(background)
+    return _recorded(method, window, row, fold, scored[0], known, scored[0][background], scored[1])

@@ -9,20 +9,74 @@ from cathode.errors import ConfigError
 
 
 @dataclass(frozen=True)
+class CalibrationSettings:
+    """Pseudo-experiments: how many, how large, from what truth. Only `snakemake calibrate` runs them, for the first window.
+
+    Attributes:
+        classifier: pseudo-experiments of the classifier alone, data and reference drawn from one distribution.
+        background: background-only pseudo-experiments of the whole chain.
+        injections: the first so many of them also get signals of every strength, each with classifiers of its own.
+        strengths: injected signal in units of sqrt(B), B the background in the signal region.
+        events: background events in a pseudo-experiment of the whole chain; null: as many as in the data.
+        truth: density that generates them, fitted to the sidebands. Better a family that the hunt does not use, so that
+            a model that cannot be exact is part of the test.
+        per_job: pseudo-experiments in one job; changes no number.
+    """
+
+    classifier: int = 200
+    background: int = 100
+    injections: int = 20
+    strengths: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0)
+    events: int | None = 30000
+    truth: Literal["spline", "maf", "histogram"] = "spline"
+    per_job: int = 10
+
+    def __post_init__(self) -> None:
+        where = "statistics.calibration"
+        for name in ("classifier", "background"):
+            if getattr(self, name) < 2:
+                raise ConfigError(
+                    f"{where}.{name}: found {getattr(self, name)}, expected at least 2 pseudo-experiments"
+                )
+        if not 0 <= self.injections <= self.background:
+            raise ConfigError(
+                f"{where}.injections: found {self.injections}, expected 0 to background ({self.background})"
+            )
+        if self.per_job < 1:
+            raise ConfigError(f"{where}.per_job: found {self.per_job}, expected at least 1")
+        if any(s < 0 for s in self.strengths):
+            raise ConfigError(f"{where}.strengths: found a negative number, expected numbers >= 0")
+        if self.events is not None and self.events < 2000:
+            raise ConfigError(f"{where}.events: found {self.events}, expected at least 2000")
+
+    def batches(self, number: int) -> int:
+        """Jobs that `number` pseudo-experiments are divided among."""
+        return -(-number // self.per_job)
+
+    def batch(self, index: int, number: int) -> range:
+        """Pseudo-experiments of one job."""
+        return range(index * self.per_job, min((index + 1) * self.per_job, number))
+
+
+@dataclass(frozen=True)
 class StatisticsSettings:
     """How counts become significances.
 
     Attributes:
-        overdispersion: variance of the observed count over Poisson that correlated folds cause. The default is not
-            calibrated for your classifier: folded boosted trees gave 1.1 to 1.3 in background-only pseudo-experiments.
+        overdispersion: variance of the observed count over Poisson that correlated folds cause; a number, or `calibrated`:
+            measured by pseudo-experiments of this very classifier first (statistics.calibration.classifier of them).
         shift: `always` multiplies the background by the measured mean closure ratio; `positive` only if that raises it.
         limits: compute CLs upper limits.
+        calibration: the pseudo-experiments.
     """
 
-    overdispersion: float = 1.2
+    overdispersion: float | Literal["calibrated"] = 1.2
     shift: Literal["always", "positive"] = "always"
     limits: bool = True
+    calibration: CalibrationSettings = CalibrationSettings()
 
     def __post_init__(self) -> None:
-        if self.overdispersion < 1:
-            raise ConfigError(f"statistics.overdispersion: found {self.overdispersion:g}, expected at least 1")
+        if self.overdispersion != "calibrated" and self.overdispersion < 1:
+            raise ConfigError(
+                f"statistics.overdispersion: found {self.overdispersion:g}, expected at least 1, or calibrated"
+            )

@@ -149,18 +149,24 @@ def fit_ensemble(
 
 
 def sample_template(
-    ensemble: DensityEnsemble, names: Sequence[str], *, n_train: int, n_efficiency: int, seed: int
+    ensemble: DensityEnsemble, names: Sequence[str], window: Window, *, n_train: int, n_efficiency: int, seed: int
 ) -> Template:
     """Sample `n_train` training and `n_efficiency` further events, in equal shares from every member.
 
-    Of the further events of each member the first fifth sets thresholds and the rest measures efficiencies.
+    Of the further events of each member, all where `window` counts, the first fifth sets thresholds and the rest measures
+    efficiencies.
     """
     n_members = ensemble.density.n_members
     train, further = -(-n_train // n_members), -(-n_efficiency // n_members)
     threshold = further // 5
     masses, features, members, parts = [], [], [], []
     for e in range(n_members):
-        m = ensemble.mass.sample(train + further, seed=derive_seed(seed, "mass", e))
+        m = np.concatenate(
+            [
+                ensemble.mass.sample(train, seed=derive_seed(seed, "mass", e)),
+                ensemble.mass.sample(further, seed=derive_seed(seed, "mass", e, 3), interval=window.counting),
+            ]
+        )
         masses.append(m)
         features.append(ensemble.density.sample(m, member=e, seed=derive_seed(seed, "features", e)))
         members.append(np.full(len(m), e, dtype=np.int16))
@@ -184,8 +190,8 @@ def transport_template(
     """Move the visible sideband events within `span` widths of the signal region into it, once by every member.
 
     An event at mass m becomes decode(encode(x, m), m') with m' drawn from the interpolated mass spectrum. One copy of
-    each event, by a random member, trains classifiers (part 0); one copy by every member sets thresholds and measures
-    efficiencies (part 3). Related: CURTAINs, arXiv:2203.09470; FETA, arXiv:2212.11285.
+    each event, by a random member, trains classifiers (part 0); one copy by every member, where `window` counts, sets
+    thresholds and measures efficiencies (part 3). Related: CURTAINs, arXiv:2203.09470; FETA, arXiv:2212.11285.
     """
     near = in_interval(mass, window.reach(span))
     base = np.flatnonzero(window.in_sideband(mass) & near)
@@ -194,8 +200,11 @@ def transport_template(
     masses, features, members, parts, sources = [], [], [], [], []
     for e in range(n_members):
         z = ensemble.density.encode(x[base], mass[base], member=e)
-        for part, chosen in ((3, np.arange(n)), (0, np.flatnonzero(trains == e))):
-            m = ensemble.mass.sample(n, seed=derive_seed(seed, "mass", e, part))[chosen]
+        for part, chosen, where in (
+            (3, np.arange(n), window.counting),
+            (0, np.flatnonzero(trains == e), window.signal),
+        ):
+            m = ensemble.mass.sample(n, seed=derive_seed(seed, "mass", e, part), interval=where)[chosen]
             masses.append(m)
             features.append(ensemble.density.decode(z[chosen], m, member=e))
             members.append(np.full(len(m), e, dtype=np.int16))

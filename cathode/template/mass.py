@@ -13,7 +13,7 @@ from scipy.special import expit, logit, xlogy
 from scipy.stats import chi2
 
 from cathode.errors import FitError
-from cathode.regions import Window, in_interval
+from cathode.regions import Interval, Window, in_interval
 
 Array = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ class MassModel:
     """dN/dm = exp(sum_k a_k t^k), t = (log m - centre) / scale, fitted to the sidebands of one window.
 
     Attributes:
-        interval: signal region (GeV) that `sample` and `expected` refer to.
+        interval: signal region (GeV) that `expected` refers to, and `sample` unless it is given another.
         fit_range: masses used by the fit (GeV), the hidden regions left out.
         centre, scale: of the coordinate t.
         coefficients: a_k, in log events per GeV.
@@ -110,14 +110,15 @@ class MassModel:
         gradient = np.array([np.trapezoid(self.density(m) * t**k, m) for k in range(len(self.coefficients))])
         return total, float(np.sqrt(gradient @ self.covariance @ gradient))
 
-    def sample(self, n: int, *, seed: int) -> Array:
-        """Draw `n` masses in the signal region."""
+    def sample(self, n: int, *, seed: int, interval: Interval | None = None) -> Array:
+        """Draw `n` masses in the signal region, or in an `interval` inside it."""
         rng = np.random.default_rng(seed)
-        low, high = self.interval
+        low, high = interval or self.interval
         if len(self.kde_masses):
             from sklearn.neighbors import KernelDensity
 
-            unit = logit(np.clip((self.kde_masses - low) / (high - low), 1e-6, 1 - 1e-6))
+            own = self.kde_masses[in_interval(self.kde_masses, (low, high))]
+            unit = logit(np.clip((own - low) / (high - low), 1e-6, 1 - 1e-6))
             kernel = KernelDensity(bandwidth=self.bandwidth).fit(unit[:, None])
             return np.asarray(low + (high - low) * expit(kernel.sample(n, random_state=seed % 2**32)[:, 0]))
         grid = np.linspace(low, high, 2001)

@@ -23,7 +23,7 @@ WINDOW = Window("m3000", (2800.0, 3200.0), (2000.0, 5000.0))
 WORKING_POINTS = (0.1, 0.01)
 CLASSIFIER = ClassifierSettings(members=4, boosted_trees=TreeSettings(trees=30, min_leaf=50))
 BACKGROUND = BackgroundSettings(bootstraps=2, seeds=2, histogram=HistogramSettings(epochs=3))
-CLOSURE = ClosureSettings(windows=12)
+CLOSURE = ClosureSettings(windows=12, repeats=1)
 
 
 def hunt(n_signal: int, method: str, tmp_path, seed: int = 1):
@@ -43,14 +43,14 @@ def hunt(n_signal: int, method: str, tmp_path, seed: int = 1):
         scores = steps.score_cwola(events, spare, classifier=CLASSIFIER, device="cpu", **common)
     tests = [
         steps.score_pseudo(
-            events, pseudo=f"pseudo{i:02d}", method=method, background=BACKGROUND, template=TemplateSettings(),
+            events, batch=str(i), method=method, background=BACKGROUND, template=TemplateSettings(),
             classifier=CLASSIFIER, closure=CLOSURE, device="cpu", **common,
         )
-        for i in range(CLOSURE.windows)
+        for i in range(CLOSURE.jobs)
     ]  # fmt: skip
     keys = {"window": WINDOW, "working_points": WORKING_POINTS, "statistics": StatisticsSettings(limits=False)}
-    closure = steps.measure_closure(tests, **keys)
-    estimates = steps.estimate_background(scores, [closure], **keys)
+    closure = steps.measure_closure(tests, [], **keys)
+    estimates = steps.estimate_background(scores, [closure], [], **keys)
     hunts = steps.infer(estimates, density, statistics=keys["statistics"])[0]
     truth = steps.evaluate(events, labels, scores, window=WINDOW, working_points=WORKING_POINTS)
     return hunts.entries, truth

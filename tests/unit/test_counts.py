@@ -7,7 +7,7 @@ import pytest
 
 from cathode.background import estimate_background
 from cathode.classifier import Scores
-from cathode.closure import measure_closure
+from cathode.closure import measure_closure, overdispersion_of_average
 from cathode.counts import count_passing, passing
 from cathode.metrics import roc
 from cathode.stats.settings import StatisticsSettings
@@ -22,7 +22,7 @@ def make_scores(n=5000, tau=20, seed=0, n_signal=0, members=(5, 2), bias=0.0) ->
     part = np.where(np.arange(len(ref)) % 5 == 0, 1, 2)
     k = members[0] * members[1]
     return Scores(
-        "cathode", "m3500", (3300.0, 3700.0), np.arange(total), np.arange(total) % 5, score,
+        "cathode", f"pseudo{seed:02d}", (3300.0, 3700.0), np.arange(total), np.arange(total) % 5, score,
         np.repeat(score[:, None], 4, axis=1) + rng.normal(0, 0.1, (total, 4)).astype(np.float32),
         ref, rng.integers(0, 5, len(ref)), np.ones(len(ref)), part, np.arange(len(ref)), rng.integers(0, k, len(ref)) if k else -np.ones(len(ref), int),
         np.repeat(ref[part == 1][:, None], 4, axis=1), *members,
@@ -64,9 +64,9 @@ def test_passing_marks_the_counted_events():
 
 def test_a_signal_is_an_excess_and_its_uncertainties_add_up():
     closure = measure_closure(
-        "m3500", [make_scores(seed=s, members=(2, 2)) for s in range(12)], (0.01,), overdispersion=1.0
+        "m3500", [make_scores(seed=s, members=(2, 2)) for s in range(12)], (0.01,), overdispersion=(1.0,)
     )
-    e = estimate_background(make_scores(n_signal=100), closure, (0.01,), StatisticsSettings())[0]
+    e = estimate_background(make_scores(n_signal=100), closure, (0.01,), StatisticsSettings(), (1.2,))[0]
     sigma = e.sigma()
     parts = [sigma[k] for k in ("template", "initialisation", "bootstrap", "non_closure")]
     assert sigma["total"] == pytest.approx(np.sqrt(np.sum(np.square(parts))))
@@ -77,12 +77,38 @@ def test_a_signal_is_an_excess_and_its_uncertainties_add_up():
 
 def test_closure_finds_a_planted_bias():
     tests = [make_scores(seed=s, bias=0.1, members=(2, 2)) for s in range(12)]
-    point = measure_closure("m3500", tests, (0.1,), overdispersion=1.0).points[0]
+    point = measure_closure("m3500", tests, (0.1,), overdispersion=(1.0,)).points[0]
     from scipy.stats import norm
 
     planted = np.log(norm.sf(norm.isf(0.1) - 0.1) / 0.1)
     assert point.effects.mu == pytest.approx(planted, abs=4 * point.effects.mu_error)
     assert point.effects.mu > 3 * point.effects.mu_error
+
+
+def test_repeats_of_one_pseudo_signal_region_are_averaged_and_not_taken_for_more_regions():
+    regions = [make_scores(seed=s, members=(2, 2)) for s in range(6)]
+    other = [dataclasses.replace(make_scores(seed=100 + s, members=(2, 2)), window=f"pseudo{s:02d}") for s in range(6)]
+    once = measure_closure("m3500", regions, (0.01,), overdispersion=(1.0,))
+    again = measure_closure("m3500", regions + other, (0.01,), overdispersion=(1.0,))
+    assert again.names == once.names
+    assert again.points[0].n_windows == 6
+    for i, (a, b) in enumerate(zip(regions, other, strict=True)):
+        mean = (count_passing(a, 0.01).n_obs + count_passing(b, 0.01).n_obs) / 2
+        assert again.points[0].observed[i] == pytest.approx(mean)
+    assert 0.5 < again.points[0].effects.mu_error / once.points[0].effects.mu_error < 1
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.4, 1.0])
+def test_the_variance_of_averaged_repeats_is_found_from_their_differences(rho):
+    """Repeats share Poisson(rho b) events and differ in Poisson((1 - rho) b) others: the average's variance is known."""
+    rng, repeats = np.random.default_rng(1), 3
+    b = rng.uniform(2, 50, 400)
+    common = rng.poisson(rho * b, (200, 400))
+    counts = common[:, None] + rng.poisson((1 - rho) * b, (200, repeats, 400))
+    found = [overdispersion_of_average(c.T.tolist(), b, 1.0) for c in counts]
+    truth = rho + (1 - rho) / repeats
+    assert np.mean(found) == pytest.approx(truth, abs=0.03)
+    assert np.mean(np.var(counts.mean(axis=1), axis=0) / b) == pytest.approx(truth, rel=0.05)
 
 
 def test_a_random_score_has_sic_sqrt_eps_and_auc_one_half():

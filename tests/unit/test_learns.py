@@ -35,7 +35,7 @@ def test_the_interpolation_follows_the_mass_inside_the_gap(truth, window, masked
 
 
 def test_a_classifier_cannot_tell_the_template_from_the_truth(truth, window, masked):
-    t = sample_template(masked, ("a", "b", "c"), n_train=10000, n_efficiency=10000, seed=3)
+    t = sample_template(masked, ("a", "b", "c"), window, n_train=10000, n_efficiency=10000, seed=3)
     m = truth.masses(200000, 40)
     inside = window.in_signal(m)
     x = truth.sample(m[inside], 41)[:10000]

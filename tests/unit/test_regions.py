@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cathode.errors import ConfigError
-from cathode.regions import ScanSettings, Window, WindowSettings, pseudo_windows
+from cathode.regions import ScanSettings, Window, WindowSettings, pseudo_windows, spectrum_peak
 
 
 def test_signal_region_and_sideband_partition_the_range():
@@ -45,25 +45,54 @@ def test_impossible_regions_are_refused(settings):
         WindowSettings(**settings)
 
 
-def test_pseudo_signal_regions_are_disjoint_and_hide_the_real_one():
+def sideband_masses(w: Window, turn_on: float = 0.0) -> np.ndarray:
+    """A falling spectrum; with `turn_on`, suppressed below that mass."""
+    rng = np.random.default_rng(1)
+    m = 2300 - 600 * np.log(rng.random(80000))
+    m = m[rng.random(len(m)) < np.exp(-np.clip((turn_on - m) / 60, 0, None))]
+    return m[w.in_sideband(m)]
+
+
+def test_pseudo_signal_regions_are_like_the_real_one_and_count_disjoint_events():
     w = Window("w", (3300, 3700), (2300, 8000))
-    m = 2300 - 600 * np.log(np.random.default_rng(1).random(50000))
-    m = m[w.in_sideband(m)]
-    pseudo = pseudo_windows(w, m, 12)
+    m = sideband_masses(w)
+    pseudo = pseudo_windows(w, m, 12, guard=0.5)
     assert len(pseudo) == 12
-    assert not any(3100 < (p.signal[0] + p.signal[1]) / 2 < 3900 for p in pseudo)  # the guard
-    edges = sorted(p.signal for p in pseudo)
-    assert all(a[1] <= b[0] + 1e-9 for a, b in itertools.pairwise(edges))
+    assert not any(3100 < (p.counting[0] + p.counting[1]) / 2 < 3900 for p in pseudo)  # the guard
+    counted = sorted(p.counting for p in pseudo)
+    assert all(a[1] <= b[0] + 1e-9 for a, b in itertools.pairwise(counted))
     for p in pseudo:
+        assert p.width == pytest.approx(w.width)  # interpolation and classifier see what they see in the real region
+        assert sum(p.counting) == pytest.approx(sum(p.signal))  # and counting takes place in its middle
+        assert p.gap == p.signal
         assert not np.any(p.in_sideband(np.array([3310.0, 3500.0, 3690.0])))
         assert not np.any(p.in_sideband(np.linspace(*p.signal, 50)[:-1]))
-        # the hidden gap is as wide as the real signal region: interpolation is as hard
-        gap = max(p.hidden, key=lambda h: h != w.signal)
-        assert gap[1] - gap[0] >= w.width - 1e-9
         low, high = p.in_strips(m, 0.5)
         assert low.sum() > 0
         assert high.sum() > 0
         assert not np.any((low | high) & ~p.in_sideband(m))
+
+
+def test_few_pseudo_signal_regions_grow_to_the_interval_they_count_in():
+    w = Window("w", (3300, 3700), (2300, 8000))
+    for p in pseudo_windows(w, sideband_masses(w), 4, guard=0.0):
+        assert p.signal[0] <= p.counting[0] < p.counting[1] <= p.signal[1]
+
+
+def test_pseudo_signal_regions_use_the_part_of_the_spectrum_that_the_hunt_uses():
+    """A hunt that lies above the turn-on is not tested below it; one that reaches into it is."""
+    for signal, starts_at in (((3300, 3700), 2700.0), ((2900, 3300), 2300.0)):
+        w = Window("w", signal, (2300, 8000))
+        m = sideband_masses(w, turn_on=2700)
+        first = pseudo_windows(w, m, 12, guard=0.0)[0]
+        assert first.signal[0] == pytest.approx(starts_at, rel=0.06)
+
+
+def test_the_peak_of_a_falling_spectrum_is_its_lower_end():
+    w = Window("w", (3300, 3700), (2300, 8000))
+    for turn_on, peak in ((0, 2300.0), (2700, pytest.approx(2700, rel=0.03))):
+        m = sideband_masses(w, turn_on)
+        assert spectrum_peak(m[m < 3300], 2300.0) == peak
 
 
 def test_strips_and_reach_count_from_the_gap():
@@ -82,9 +111,7 @@ def test_touching_hidden_intervals_are_one_gap():
 
 def test_a_pseudo_signal_region_reaches_as_far_into_the_sidebands_as_the_real_one():
     w = Window("w", (3300, 3700), (2300, 8000))
-    m = 2300 - 600 * np.log(np.random.default_rng(1).random(50000))
-    for p in pseudo_windows(w, m[w.in_sideband(m)], 12):
-        assert p.gap[1] - p.gap[0] == pytest.approx(400, rel=0.25)
+    for p in pseudo_windows(w, sideband_masses(w), 12, guard=0.5):
         low, high = p.reach(1.5)
         assert high - p.gap[1] >= 590
         assert low == 2300 or p.gap[0] - low >= 590

@@ -25,11 +25,12 @@ CONFIG = {
         "label": "label",
     },
     "windows": {"range": [2000, 5000], "signal_regions": [[2800, 3200]]},
+    "injection": {"n_signal": 120},
     "methods": ["cathode", "cwola", "supervised"],
     "working_points": [0.1, 0.01],
     "background": {"bootstraps": 2, "seeds": 2, "histogram": {"epochs": 1}},
     "classifier": {"folds": 2, "members": 4, "boosted_trees": {"trees": 10}},
-    "closure": {"windows": 4},
+    "closure": {"windows": 4, "repeats": 2, "per_job": 2},
 }
 
 
@@ -93,7 +94,7 @@ def test_a_run_leaves_the_promised_results(done):
         import pyarrow.parquet as pq
 
         assert pq.read_table(results / "selected" / f"{name}.parquet").num_rows == hunt["n_obs"]
-    assert summary["timing"]["by_rule"]["score_pseudo"]["jobs"] == 8
+    assert summary["timing"]["by_rule"]["score_pseudo"]["jobs"] == 4
     html = (results / "report.html").read_text()
     assert "m3000" in html
     assert 'src="http' not in html
@@ -116,7 +117,7 @@ def test_another_machine_with_one_core_gives_the_same_bytes(done, tmp_path):
     assert [name for name in a if a[name] != b[name]] == []
 
 
-SCORES = {"score_cathode": 1, "score_cwola": 1, "score_reference": 1, "score_pseudo": 8}
+SCORES = {"score_cathode": 1, "score_cwola": 1, "score_reference": 1, "score_pseudo": 4}
 AFTER_SCORES = {
     "measure_closure": 2, "estimate_background": 3, "infer": 3, "select": 3, "evaluate": 3, "summarise": 1,
     "plot_window": 1, "plot_summary": 1, "report": 1,
@@ -124,7 +125,7 @@ AFTER_SCORES = {
 WITHOUT_SELECT = {k: v for k, v in AFTER_SCORES.items() if k not in ("select", "evaluate", "measure_closure")}
 
 # only CATHODE's own scores and every closure test depend on the template
-TEMPLATE_CHANGED = {"sample_template": 1, "score_cathode": 1, "score_pseudo": 8} | AFTER_SCORES
+TEMPLATE_CHANGED = {"sample_template": 1, "score_cathode": 1, "score_pseudo": 4} | AFTER_SCORES
 TEMPLATE_CHANGED |= {"select": 1, "evaluate": 1, "estimate_background": 2, "infer": 2}
 
 
@@ -146,6 +147,33 @@ def test_a_changed_setting_reruns_its_dependants_and_nothing_else(done, change, 
     dry = snakemake(done, "--dry-run", "--cores", "1", config=change)
     assert dry.returncode == 0, dry.stderr[-2000:]
     assert planned(dry.stdout + dry.stderr) == expected
+
+
+CALIBRATION = {
+    "classifier": 4, "background": 2, "injections": 2, "strengths": [0, 1, 2, 3, 5], "events": 8000, "truth": "histogram",
+    "per_job": 2,
+}  # fmt: skip
+
+
+def test_calibration_writes_raw_numbers_and_verdicts_and_can_feed_the_hunt(done):
+    config = {"statistics": {"overdispersion": "calibrated", "calibration": CALIBRATION}}
+    calibrated = snakemake(done, "--cores", "2", "calibrate", config=config)
+    assert calibrated.returncode == 0, calibrated.stderr[-3000:]
+    folder = done / "results" / "toy" / "calibration"
+    table = json.loads((folder / "overdispersion.json").read_text())
+    assert table["n_toys"] == 4
+    assert len(table["z"]["cathode"]["0.1"]) == 4
+    null = json.loads((folder / "background_only.json").read_text())
+    assert len(null["p_local"]) == len(null["experiments"]) == 2 * 2 * 2  # toys, methods, working points
+    assert all(0 < p <= 1 for p in null["p_local"])
+    signal = json.loads((folder / "injection.json").read_text())
+    assert len(signal["points"]) == 2 * 5 * 2 * 2
+    strong = [p for p in signal["points"] if p["strength"] == 5]
+    assert all(p["n_signal"] > p["n_signal_passing"] for p in strong if p["eps_bkg"] == 0.01)
+    assert {f["method"] for f in signal["fits"]} == {"cathode", "cwola"}
+    assert len(list(folder.glob("*.png"))) == 3
+    dry = snakemake(done, "--dry-run", "--cores", "1", config=config)
+    assert planned(dry.stdout + dry.stderr) == WITHOUT_SELECT | {"measure_closure": 2}
 
 
 def test_a_blind_run_has_no_signal_region_number(done):

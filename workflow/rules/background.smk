@@ -1,13 +1,13 @@
 rule score_pseudo:
-    """The whole chain in one pseudo signal region, the real one hidden."""
+    """The whole chain in a batch of pseudo signal regions, the real one hidden."""
     input:
         events=f"{RUN}/events.parquet",
     output:
-        f"{RUN}/{{window}}/{{method}}/{{pseudo}}.npz",
+        f"{RUN}/{{window}}/{{method}}/closure_{{batch}}.npz",
     log:
-        f"{RUN}/logs/{{window}}/score_pseudo_{{method}}_{{pseudo}}.log",
+        f"{RUN}/logs/{{window}}/score_pseudo_{{method}}_{{batch}}.log",
     benchmark:
-        f"{RUN}/benchmarks/score_pseudo/{{window}}_{{method}}_{{pseudo}}.tsv"
+        f"{RUN}/benchmarks/score_pseudo/{{window}}_{{method}}_{{batch}}.tsv"
     threads: 1
     resources:
         mem_mb=4000,
@@ -19,15 +19,17 @@ rule score_pseudo:
         python=PYTHON,
     shell:
         "{params.python} -m cathode score-pseudo --events {input.events}"
-        " --window {wildcards.window} --method {wildcards.method} --pseudo {wildcards.pseudo} --config {params.config:q} --out {output} 2> {log}"
+        " --window {wildcards.window} --method {wildcards.method} --batch {wildcards.batch} --config {params.config:q} --out {output} 2> {log}"
 
 
 rule measure_closure:
     """Combine the pseudo signal regions into the non-closure of one window and method."""
     input:
         tests=expand(
-            f"{RUN}/{{{{window}}}}/{{{{method}}}}/{{pseudo}}.npz", pseudo=PSEUDO
+            f"{RUN}/{{{{window}}}}/{{{{method}}}}/closure_{{batch}}.npz",
+            batch=BATCHES,
         ),
+        overdispersion=OVERDISPERSION,
     output:
         f"{RUN}/{{window}}/{{method}}/closure.json",
     log:
@@ -43,7 +45,7 @@ rule measure_closure:
         code=CODE,
         python=PYTHON,
     shell:
-        "{params.python} -m cathode measure-closure --tests {input.tests}"
+        "{params.python} -m cathode measure-closure --tests {input.tests} --overdispersion {input.overdispersion}"
         " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
 
 
@@ -52,6 +54,7 @@ rule estimate_background:
     input:
         scores=f"{RUN}/{{window}}/{{method}}/scores.npz",
         closure=closure_of,
+        overdispersion=OVERDISPERSION,
     output:
         f"{RUN}/{{window}}/{{method}}/background.json",
     log:
@@ -67,5 +70,5 @@ rule estimate_background:
         code=CODE,
         python=PYTHON,
     shell:
-        "{params.python} -m cathode estimate-background --scores {input.scores} --closure {input.closure}"
+        "{params.python} -m cathode estimate-background --scores {input.scores} --closure {input.closure} --overdispersion {input.overdispersion}"
         " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"

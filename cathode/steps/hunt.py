@@ -1,10 +1,4 @@
-"""The analysis: one pure function per workflow rule, artefacts in, artefacts out.
-
-The signature is the declaration. Positional parameters are artefacts, read by their annotated type; keyword parameters
-are sections of the configuration or wildcards; the return value is the artefact, or a tuple of them. The command line
-(`cli.py`), the rules' parameters (`settings` in `workflow/common.smk`) and the tests that hold both together are derived
-from it. A step opens no artefact, so a notebook can run the whole chain in memory.
-"""
+"""The steps of a hunt, in their order."""
 
 from __future__ import annotations
 
@@ -20,7 +14,8 @@ import torch
 from cathode.background import estimate_background as estimate_points
 from cathode.classifier import ClassifierSettings, Scores
 from cathode.classifier import methods as classify
-from cathode.closure import Closure, ClosureSettings
+from cathode.classifier.methods import NEED_LABELS
+from cathode.closure import Closure, ClosureSettings, ClosureTests
 from cathode.closure import measure_closure as combine_closure
 from cathode.config import Config
 from cathode.counts import passing
@@ -47,7 +42,7 @@ from cathode.version import __version__
 log = logging.getLogger(__name__)
 
 
-def _device(device: str) -> str:
+def resolve_device(device: str) -> str:
     """`auto` resolved; an explicit cuda without a GPU is an error."""
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
@@ -55,7 +50,8 @@ def _device(device: str) -> str:
     return "cuda" if available and device != "cpu" else "cpu"
 
 
-def _progress(what: str) -> Callable[..., None]:
+def report_progress(what: str) -> Callable[..., None]:
+    """A callback (done, total, loss) that logs progress of `what`."""
     start = time.monotonic()
 
     def report(done: int, total: int, value: float | None = None) -> None:
@@ -97,8 +93,8 @@ def fit_density(
         bootstraps=background.bootstraps,
         seeds=background.seeds,
         seed=derive_seed(seed, "fit_density", window.name),
-        device=_device(device),
-        progress=_progress("density epoch"),
+        device=resolve_device(device),
+        progress=report_progress("density epoch"),
     )
 
 
@@ -116,6 +112,7 @@ def sample_template(
         made = draw_template(
             density,
             events.names,
+            window,
             n_train=round(template.oversampling * n),
             n_efficiency=round(template.efficiency_oversampling * n),
             seed=own_seed,
@@ -135,17 +132,17 @@ def score_cathode(
     device: str,
 ) -> Scores:
     """Train data against template, k-fold, and score out of fold."""
-    inside = events[window.in_signal(events.mass)]
     return classify.score_cathode(
-        inside.features,
-        inside.row,
+        events.features,
+        events.mass,
+        events.row,
         window,
         template,
         spare[window.in_signal(spare.mass)].features,
         classifier,
         seed=derive_seed(seed, "score_cathode", window.name),
-        device=_device(device),
-        progress=_progress("fold"),
+        device=resolve_device(device),
+        progress=report_progress("fold"),
     )
 
 
@@ -161,8 +158,8 @@ def score_cwola(
         spare[window.in_signal(spare.mass)].features,
         classifier,
         seed=derive_seed(seed, "score_cwola", window.name),
-        device=_device(device),
-        progress=_progress("fold"),
+        device=resolve_device(device),
+        progress=report_progress("fold"),
     )
 
 
@@ -188,8 +185,8 @@ def score_reference(
         spare[window.in_signal(spare.mass)].features,
         classifier,
         seed=derive_seed(seed, "score_reference", method, window.name),
-        device=_device(device),
-        progress=_progress("fold"),
+        device=resolve_device(device),
+        progress=report_progress("fold"),
     )
 
 
@@ -197,7 +194,7 @@ def score_pseudo(
     events: Events,
     *,
     window: Window,
-    pseudo: str,
+    batch: str,
     method: str,
     background: BackgroundSettings,
     template: TemplateSettings,
@@ -205,64 +202,92 @@ def score_pseudo(
     closure: ClosureSettings,
     seed: int,
     device: str,
-) -> Scores:
-    """Run the whole chain in one pseudo signal region, the real one hidden: the held-out closure test."""
+) -> ClosureTests:
+    """Run the whole chain in a batch of pseudo signal regions, the real one hidden: the held-out closure test."""
     sideband = events.mass[window.in_sideband(events.mass)]
-    region = {w.name: w for w in pseudo_windows(window, sideband, closure.windows, closure.guard)}[pseudo]
-    target = int(window.in_signal(events.mass).sum()) or len(events)
-    own_seed = derive_seed(seed, "score_pseudo", window.name, pseudo)
-    events = _match_size(events, region, target, seed=own_seed)
-    nothing = events[np.zeros(len(events), dtype=bool)]
-    log.info(
-        "%s in %s: %.0f to %.0f GeV, %d events", pseudo, window.name, *region.signal,
-        region.in_signal(events.mass).sum(),
-    )  # fmt: skip
-    if method == "cwola":
-        scores = score_cwola(events, nothing, window=region, classifier=classifier, seed=own_seed, device=device)
-        return scores.without_members()
-    density = fit_ensemble(
-        events.features,
-        events.mass,
-        region,
-        background,
-        bootstraps=closure.bootstraps,
-        seeds=closure.seeds,
-        seed=own_seed,
-        device=_device(device),
-        progress=_progress("density epoch"),
-    )
-    sampling = dataclasses.replace(template, efficiency_oversampling=closure.efficiency_oversampling)
-    drawn = sample_template(events, density, window=region, template=sampling, seed=own_seed)
-    scores = score_cathode(events, drawn, nothing, window=region, classifier=classifier, seed=own_seed, device=device)
-    return scores.without_members()
+    regions = pseudo_windows(window, sideband, closure.windows, guard=closure.guard)
+    start = int(batch) * closure.per_job
+    n_signal_region = int(window.in_signal(events.mass).sum()) or None  # a classifier sees more in more events
+    nothing = np.empty((0, events.features.shape[1]))
+    lighter = dataclasses.replace(classifier, members=closure.members)
+    scored = []
+    for region in regions[start : start + closure.per_job]:
+        counted = int(in_interval(events.mass, region.counting).sum())
+        log.info("%s in %s: counts %d events in %.0f to %.0f GeV", region.name, window.name, counted, *region.counting)
+        own_seed = derive_seed(seed, "score_pseudo", window.name, region.name)
+        drawn = None
+        if method == "cathode":
+            density = fit_ensemble(
+                events.features,
+                events.mass,
+                region,
+                background,
+                bootstraps=closure.bootstraps,
+                seeds=closure.seeds,
+                seed=own_seed,
+                device=resolve_device(device),
+                progress=report_progress("density epoch"),
+            )
+            sampling = dataclasses.replace(template, efficiency_oversampling=closure.efficiency_oversampling)
+            drawn = sample_template(events, density, window=region, template=sampling, seed=own_seed)
+        for repeat in range(closure.repeats):
+            common: dict[str, Any] = {
+                "seed": derive_seed(own_seed, "repeat", repeat),
+                "device": resolve_device(device),
+                "limit": n_signal_region,
+                "progress": report_progress(f"{region.name}, split {repeat + 1} of {closure.repeats}: fold"),
+            }
+            of_events = (events.features, events.mass, events.row, region)
+            if drawn is None:
+                scores = classify.score_cwola(*of_events, nothing, lighter, **common)
+            else:
+                scores = classify.score_cathode(*of_events, drawn, nothing, lighter, **common)
+            scored.append(scores.without_members())
+    return ClosureTests(tuple(scored))
 
 
-def _match_size(events: Events, region: Window, target: int, *, seed: int) -> Events:
-    """Thin the events of a pseudo signal region to the size of the real one; classifiers see more in more events."""
-    inside = np.flatnonzero(region.in_signal(events.mass))
-    if len(inside) <= target:
-        return events
-    drop = np.random.default_rng(seed).choice(inside, len(inside) - target, replace=False)
-    return events[np.setdiff1d(np.arange(len(events)), drop)]
+def known_overdispersion(
+    tables: list[Json], method: str, working_points: tuple[float, ...], statistics: StatisticsSettings
+) -> tuple[float, ...]:
+    """Overdispersion per working point: the configured number, or what calibration measured, never below 1."""
+    if statistics.overdispersion != "calibrated":
+        return (statistics.overdispersion,) * len(working_points)
+    if method in NEED_LABELS:
+        return (1.0,) * len(working_points)
+    if not tables:
+        raise ConfigError(
+            "statistics.overdispersion: found calibrated, expected the table that `snakemake` measures first"
+        )
+    measured = tables[0].tree["v0"][method]
+    return tuple(max(1.0, measured[f"{eps:g}"]) for eps in working_points)
 
 
 def measure_closure(
-    tests: list[Scores], *, window: Window, working_points: tuple[float, ...], statistics: StatisticsSettings
+    tests: list[ClosureTests],
+    overdispersion: list[Json],
+    *,
+    window: Window,
+    working_points: tuple[float, ...],
+    statistics: StatisticsSettings,
 ) -> Closure:
     """Combine the pseudo signal regions of one window and method into its non-closure."""
-    return combine_closure(window.name, tests, working_points, overdispersion=statistics.overdispersion)
+    scores = [s for batch in tests for s in batch.scores]
+    v = known_overdispersion(overdispersion, scores[0].method, working_points, statistics)
+    return combine_closure(window.name, scores, working_points, overdispersion=v)
 
 
 def estimate_background(
     scores: Scores,
     closure: list[Closure],
+    overdispersion: list[Json],
     *,
     window: Window,
     working_points: tuple[float, ...],
     statistics: StatisticsSettings,
 ) -> Estimates:
     """Count behind every working point and estimate the background with all its uncertainties."""
-    points = estimate_points(scores, closure[0] if closure else None, working_points, statistics)
+    v = known_overdispersion(overdispersion, scores.method, working_points, statistics)
+    points = estimate_points(scores, closure[0] if closure else None, working_points, statistics, v)
     return Estimates(window.name, window.signal, scores.method, tuple(points))
 
 
@@ -382,13 +407,3 @@ def report(summary: Json, pictures: list[Picture], *, config: Config) -> Page:
     from cathode.report import render
 
     return Page(render(summary.tree, pictures, config.as_dict()))
-
-
-STEPS: dict[str, Callable[..., Any]] = {
-    f.__name__: f
-    for f in (
-        prepare, fit_density, sample_template, score_cathode, score_cwola, score_reference, score_pseudo,
-        measure_closure, estimate_background, infer, infer_blind, select, evaluate, summarise, plot_window,
-        plot_summary, report,
-    )
-}  # fmt: skip

@@ -1,0 +1,52 @@
+"""The analysis: one pure function per workflow rule, artefacts in, artefacts out.
+
+The signature is the declaration. Positional parameters are artefacts, read by their annotated type; keyword parameters
+are sections of the configuration or wildcards; the return value is the artefact, or a tuple of them. The command line
+(`cli.py`), the rules' parameters (`settings` in `workflow/common.smk`) and the tests that hold both together are derived
+from it. A step opens no artefact, so a notebook can run the whole chain in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cathode.steps.calibrate import (
+    calibrate_chain,
+    calibrate_classifier,
+    fit_truth,
+    measure_calibration,
+    measure_overdispersion,
+    plot_calibration,
+)
+from cathode.steps.hunt import (
+    estimate_background,
+    evaluate,
+    fit_density,
+    infer,
+    infer_blind,
+    measure_closure,
+    plot_summary,
+    plot_window,
+    prepare,
+    report,
+    sample_template,
+    score_cathode,
+    score_cwola,
+    score_pseudo,
+    score_reference,
+    select,
+    summarise,
+)
+
+STEPS: dict[str, Callable[..., Any]] = {
+    f.__name__: f
+    for f in (
+        prepare, fit_density, sample_template, score_cathode, score_cwola, score_reference, score_pseudo,
+        measure_closure, estimate_background, infer, infer_blind, select, evaluate, summarise, plot_window,
+        plot_summary, report, fit_truth, calibrate_classifier, measure_overdispersion, calibrate_chain,
+        measure_calibration, plot_calibration,
+    )
+}  # fmt: skip
+
+__all__ = ["STEPS", *sorted(STEPS)]

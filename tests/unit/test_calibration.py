@@ -1,0 +1,111 @@
+"""Calibration: verdicts on planted cases, pseudo-data against their truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from cathode.calibration import clopper_pearson, linearity, overdispersion, pulls, uniformity
+from cathode.calibration.experiments import Background, inject, is_signal
+from cathode.events import Events
+from cathode.regions import Window
+
+WINDOW = Window("m3000", (2800.0, 3200.0), (2000.0, 5000.0))
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 20), (3, 20), (20, 20), (7, 1000)])
+def test_clopper_pearson_is_scipys(k, n):
+    found = binomtest(k, n).proportion_ci(0.95, method="exact")
+    assert clopper_pearson(k, n) == pytest.approx((found.low, found.high))
+
+
+def test_pulls_of_poisson_counts_over_a_poisson_reference_have_unit_width():
+    rng = np.random.default_rng(1)
+    b, tau = 50.0, 3.0
+    n, m = rng.poisson(b, 20000), rng.poisson(tau * b, 20000)
+    found = overdispersion(pulls(n.astype(float), m / tau, m.astype(float)))
+    assert found.v0 == pytest.approx(1, abs=0.05)
+    assert abs(found.mean) < 0.1  # not zero: a denominator that fluctuates with m skews the pull
+
+
+def test_overdispersion_is_found_with_its_error():
+    rng = np.random.default_rng(2)
+    experiments = [overdispersion(rng.normal(0.1, np.sqrt(1.5), 200)) for _ in range(300)]
+    v0 = np.array([e.v0 for e in experiments])
+    assert v0.mean() == pytest.approx(1.5, abs=0.03)
+    assert v0.std() == pytest.approx(np.mean([e.v0_error for e in experiments]), rel=0.15)
+
+
+def test_uniform_p_values_pass_and_others_fail_by_name():
+    rng = np.random.default_rng(3)
+    passed = [uniformity(rng.random(200))["passes"] for _ in range(200)]
+    assert np.mean(passed) > 0.8  # three tests, each with a 5 % type-I error at most
+    anti = uniformity(rng.random(200) ** 2)
+    assert not anti["passes"]
+    assert not anti["conservative"]
+    shy = uniformity(1 - (1 - rng.random(400)) ** 3 * 0.7)
+    assert not shy["passes"]
+    assert shy["conservative"]
+
+
+def test_a_biased_signal_response_is_seen():
+    rng = np.random.default_rng(4)
+    true = np.repeat([0.0, 10.0, 20.0, 50.0], 50)
+    error = 5 + 0.05 * true
+    good = linearity(true, true + error * rng.standard_normal(len(true)), error)
+    assert good["passes"]
+    assert good["slope"] == pytest.approx(1, abs=4 * good["slope_error"])
+    assert good["coverage_68"] == pytest.approx(0.683, abs=0.1)
+    low = linearity(true, 0.8 * true + error * rng.standard_normal(len(true)), error)
+    assert low["slope"] == pytest.approx(0.8, abs=4 * low["slope_error"])
+    assert not low["passes"]
+
+
+class KnownDensity:
+    def sample(self, m, *, member, seed):
+        return np.random.default_rng(seed).normal(m[:, None] / 1000, 1.0, (len(m), 2))
+
+
+class KnownSpectrum:
+    def sample(self, n, *, seed, interval=None):
+        return np.random.default_rng(seed).uniform(*(interval or WINDOW.signal), n)
+
+    def expected(self):
+        return 4000.0, 50.0
+
+
+@pytest.fixture
+def background():
+    m = np.random.default_rng(5).uniform(2000, 5000, 26000)
+    return Background(KnownDensity(), KnownSpectrum(), m[WINDOW.in_sideband(m)], ("a", "b"), WINDOW)
+
+
+def test_pseudo_data_follow_the_spectrum_and_never_cross_an_edge(background):
+    drawn = [background.draw(10000, seed=s) for s in range(20)]
+    inside = np.array([WINDOW.in_signal(d.mass).sum() for d in drawn])
+    expected = 10000 * 4000 / background.total()
+    assert inside.mean() == pytest.approx(expected, abs=4 * np.sqrt(expected / 20))
+    assert inside.var(ddof=1) == pytest.approx(expected, rel=1.5)  # Poisson, not fixed
+    for d in drawn:
+        assert d.mass.min() >= 2000
+        assert d.mass.max() < 5000
+    d = drawn[0]
+    np.testing.assert_allclose((d.features - d.mass[:, None] / 1000).mean(axis=0), 0, atol=0.05)
+    again = background.draw(10000, seed=0)
+    np.testing.assert_array_equal(again.features, d.features)
+
+
+def test_injected_signal_has_the_asked_strength_and_is_known_by_its_row(background):
+    m = np.random.default_rng(6).normal(3000, 200, 3000)
+    signal = Events(("a", "b"), np.arange(3000), m, np.full((3000, 2), 9.0))
+    data = background.draw(10000, seed=1)
+    n = []
+    for s in range(40):
+        mixed = inject(data, signal, WINDOW, 50.0, seed=s)
+        marked = is_signal(mixed.row)
+        assert (mixed.features[marked] == 9).all()
+        assert (~marked).sum() == len(data)
+        n.append((marked & WINDOW.in_signal(mixed.mass)).sum())
+    assert np.mean(n) == pytest.approx(50, abs=4 * np.sqrt(50 / 40))
+    assert len(inject(data, signal, WINDOW, 0.0, seed=1)) == len(data)
