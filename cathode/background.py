@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class BackgroundEstimate:
         n_windows: pseudo signal regions behind it.
         nu: effective degrees of freedom of the relative errors together.
         overdispersion: variance of folded counts over Poisson.
+        sequential: counts of the sequential cross-check, None where it was not run.
         z_slide: display significance from two half ensembles, None where the method has no ensemble reference.
         flags: what a reader must know about this number.
     """
@@ -43,6 +44,7 @@ class BackgroundEstimate:
     n_windows: int
     nu: float
     overdispersion: float
+    sequential: PassingCounts | None
     z_slide: float | None
     flags: tuple[str, ...]
 
@@ -55,6 +57,24 @@ class BackgroundEstimate:
     def relative_sigma(self) -> float:
         """Scale of the log-bias in the predictive p-value: ensemble and non-closure in quadrature."""
         return float(np.sqrt(self.initialisation**2 + self.bootstrap**2 + (self.non_closure_sigma or 0.0) ** 2))
+
+    def without(self, source: str) -> BackgroundEstimate:
+        """The same estimate as if one source of uncertainty were known exactly; its impact is what that gains."""
+        if source == "template":
+            return replace(self, counts=replace(self.counts, m=self.counts.m * 1e6))
+        if source == "initialisation":
+            return replace(self, initialisation=0.0)
+        return replace(self, bootstrap=0.0) if source == "bootstrap" else replace(self, non_closure_sigma=0.0)
+
+    def oversampling(self) -> dict[str, float | bool]:
+        """Whether a larger reference sample would help.
+
+        The model itself is no better than 1 / delta^2 passing events, delta its relative error. The reference is 5 % or less
+        of the total error from m = 10 / (1/B + delta^2) on; sampling beyond that buys nothing.
+        """
+        b = max(self.n_bkg, 1e-3)
+        needed = 10 / (1 / b + self.relative_sigma**2)
+        return {"passing": self.counts.m, "needed": needed, "enough": bool(self.counts.m >= needed)}
 
     def sigma(self) -> dict[str, float | None]:
         """Absolute uncertainties in events by source, and their quadratic sum."""
@@ -83,6 +103,7 @@ def estimate_background(
     members share, and by sigma_init / sqrt(R K).
     """
     out = []
+    one_way = scores.sequential()
     for index, eps in enumerate(working_points):
         c = count_passing(scores, eps)
         flags: list[str] = []
@@ -120,6 +141,7 @@ def estimate_background(
                 measured.n_windows if measured else 0,
                 effective_dof([p for p in components if p[0] > 0]),
                 overdispersion[index],
+                count_passing(one_way, eps) if one_way else None,
                 half_ensemble_z(scores, eps),
                 tuple(flags),
             )

@@ -68,6 +68,14 @@ def passing(scores: Scores, eps_bkg: float) -> Mask:
     return mask
 
 
+def passing_sideband(scores: Scores, eps_bkg: float) -> Mask:
+    """Mask `(b,)` of the scored sideband events that pass the threshold of the fold that held them out."""
+    mask = np.zeros(len(scores.side_score), dtype=bool)
+    for f, threshold in thresholds(scores, eps_bkg).items():
+        mask |= (scores.side_fold == f) & (scores.side_score >= threshold)
+    return mask
+
+
 def count_passing(scores: Scores, eps_bkg: float) -> PassingCounts:
     """Count data and reference behind `eps_bkg`.
 

@@ -27,6 +27,7 @@ class ClassifierSettings:
         model: `boosted_trees` or `network`.
         folds: k; an event is scored only by members that were not trained on its fold.
         members: classifiers averaged per fold; 10 to 15 suffice (more buy nothing measurable).
+        sequential_members: the same for the sequential cross-check; 0 leaves it out.
         strip_width: CWoLa's reference strips on either side, in widths of the signal region.
         boosted_trees, network: settings of each model.
     """
@@ -34,6 +35,7 @@ class ClassifierSettings:
     model: Literal["boosted_trees", "network"] = "boosted_trees"
     folds: int = 5
     members: int = 10
+    sequential_members: int = 4
     strip_width: float = 0.5
     boosted_trees: TreeSettings = TreeSettings()
     network: NetworkSettings = NetworkSettings()
@@ -43,6 +45,10 @@ class ClassifierSettings:
             raise ConfigError(f"classifier.folds: found {self.folds}, expected at least 2")
         if self.members < 4:
             raise ConfigError(f"classifier.members: found {self.members}, expected at least 4 (two per half ensemble)")
+        if self.sequential_members != 0 and self.sequential_members < 4:
+            raise ConfigError(
+                f"classifier.sequential_members: found {self.sequential_members}, expected 0 or at least 4"
+            )
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,10 @@ class Scores:
         n_bootstraps, n_seeds: layout of the density members; 0 without a density model.
         independent_members: whether density members were sampled independently (else all transport the same events).
         extra_score: (s,) of spare labelled signal events that took no part in the hunt, for the evaluation.
+        sequential_score, ref_sequential_score: (n,), (r,) scores by classifiers of lower folds only, NaN in fold 0; empty
+            where the cross-check was not run.
+        side_row, side_fold, side_score: (b,) recorded sideband events near the signal region: input row, the fold that had
+            them (or what was made from them) held out, and its score. Empty where not scored.
     """
 
     method: str
@@ -102,6 +112,28 @@ class Scores:
     n_seeds: int = 0
     independent_members: bool = True
     extra_score: Float32 = field(default_factory=lambda: np.empty(0, dtype=np.float32))
+    sequential_score: Float32 = field(default_factory=lambda: np.empty(0, dtype=np.float32))
+    ref_sequential_score: Float32 = field(default_factory=lambda: np.empty(0, dtype=np.float32))
+    side_row: Int = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    side_fold: Int = field(default_factory=lambda: np.empty(0, dtype=np.int16))
+    side_score: Float32 = field(default_factory=lambda: np.empty(0, dtype=np.float32))
+
+    def sequential(self) -> Scores | None:
+        """The same events scored sequentially, those of fold 0 left out; None where that was not run."""
+        if not len(self.sequential_score):
+            return None
+        kept, ref = self.fold > 0, self.ref_fold > 0
+        return replace(
+            self.without_members(),
+            row=self.row[kept],
+            fold=self.fold[kept],
+            score=self.sequential_score[kept],
+            ref_score=self.ref_sequential_score[ref],
+            **{
+                name: getattr(self, name)[ref]
+                for name in ("ref_fold", "ref_weight", "ref_part", "ref_source", "ref_member")
+            },
+        )
 
     def without_members(self) -> Scores:
         """The same scores without those of single members, which only the half-ensemble significance needs."""
@@ -122,6 +154,7 @@ def cross_fit(
     *,
     seed: int,
     device: str = "cpu",
+    sequential: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Float32]:
     """Train data (class 1) against reference (class 0) k times and score each target out of fold.
@@ -129,11 +162,17 @@ def cross_fit(
     In fold f, events of either side with `fold` f are left out of the training; both classes get the same total weight.
     Targets are scored in the fold they belong to; a target event with fold -1 gets the mean over all folds.
 
+    `sequential` trains on folds below f instead (fold -1 included), for f = 1 .. k - 1: no event then helps to select one of an
+    earlier fold, and the counts of different folds are independent. Targets of fold 0 are NaN.
+
     Returns one array `(n_target, members)` of log-odds per target. Raises FitError when a class is too small.
     """
-    out = [np.zeros((len(t.x), settings.members), dtype=np.float32) for t in targets]
-    for f in range(settings.folds):
-        a, b = data.rows(data.fold != f), reference.rows(reference.fold != f)
+    out = [np.full((len(t.x), settings.members), np.nan if sequential else 0.0, dtype=np.float32) for t in targets]
+    for f in range(1 if sequential else 0, settings.folds):
+        if sequential:
+            a, b = data.rows(data.fold < f), reference.rows(reference.fold < f)
+        else:
+            a, b = data.rows(data.fold != f), reference.rows(reference.fold != f)
         if min(len(a.x), len(b.x)) < 50:
             raise FitError(
                 f"classifier: found {len(a.x)} data and {len(b.x)} reference events to train fold {f}, "

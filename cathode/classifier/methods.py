@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +42,10 @@ class TemplateSample(Protocol):
         """(t,) density member."""
 
     @property
+    def row(self) -> Int:
+        """(t,) input row of the recorded event behind each, -1 without one."""
+
+    @property
     def transported(self) -> bool:
         """Whether sources are recorded events."""
 
@@ -54,6 +59,7 @@ class TemplateSample(Protocol):
 
 
 LABEL_FREE = ("cathode", "cwola")
+_SIDE_SPAN = 1.5  # widths of sideband that are scored besides the signal region, where the template does not say
 NEED_LABELS = ("idealised", "supervised")
 METHODS = LABEL_FREE + NEED_LABELS
 
@@ -81,6 +87,31 @@ def _signal_region(
         train[np.random.default_rng(derive_seed(seed, "limit")).choice(len(inside), limit, replace=False)] = True
     counted = in_interval(mass, window.counting)
     return events.rows(train), events.rows(counted[inside]), counted
+
+
+def _with_checks(
+    scores: Scores,
+    settings: ClassifierSettings,
+    train: Sample,
+    reference: Sample,
+    data: Sample,
+    held: Sample,
+    side: Sample,
+    side_row: Int,
+    side_score: NDArray[np.float32],
+    *,
+    seed: int,
+    device: str,
+) -> Scores:
+    """Scores with those of sideband events and of the sequential cross-check; `held` are the events behind `ref_score`."""
+    scores = replace(scores, side_row=side_row, side_fold=side.fold, side_score=side_score.mean(axis=1))
+    if not settings.sequential_members:
+        return scores
+    lighter = replace(settings, members=settings.sequential_members)
+    found = cross_fit(
+        lighter, train, reference, [data, held], seed=derive_seed(seed, "sequential"), device=device, sequential=True
+    )
+    return replace(scores, sequential_score=found[0].mean(axis=1), ref_sequential_score=found[1].mean(axis=1))
 
 
 def _recorded(
@@ -126,6 +157,7 @@ def score_cathode(
     seed: int,
     device: str = "cpu",
     limit: int | None = None,
+    checks: bool = True,
     progress: Progress | None = None,
 ) -> Scores:
     """Signal-region data against the template.
@@ -138,6 +170,7 @@ def score_cathode(
         template: see `TemplateSample`.
         spare: (s, d) features of spare signal events, scored for the evaluation only.
         limit: at most so many signal-region events train the classifier.
+        checks: also score recorded sideband events and, sequentially, all others.
     """
     held = template.part > 0
     if template.transported:
@@ -146,18 +179,26 @@ def score_cathode(
     else:
         fold = np.where(held, (np.cumsum(held) % settings.folds).astype(np.int16), np.int16(-1))
     train, data, counted = _signal_region(x, mass, window, settings, limit=limit, seed=seed)
+    reference, measuring = _plain(template.features[~held], fold[~held]), _plain(template.features[held], fold[held])
+    if template.transported:  # a sideband event is held out where its transported copies are
+        rows, first = np.unique(template.row, return_index=True)
+        near = np.isin(row, rows)
+        side = _plain(x[near], fold[first][np.searchsorted(rows, row[near])])
+    else:
+        near = window.in_sideband(mass) & in_interval(mass, window.reach(_SIDE_SPAN))
+        side = _plain(x[near], assign_folds(int(near.sum()), settings.folds, seed=derive_seed(seed, "side folds")))
     scored = cross_fit(
         settings,
         train,
-        _plain(template.features[~held], fold[~held]),
-        [data, _plain(template.features[held], fold[held]), _plain(spare, _always(len(spare)))],
+        reference,
+        [data, measuring, _plain(spare, _always(len(spare))), *([side] if checks else [])],
         seed=seed,
         device=device,
         progress=progress,
     )
     ref_part = np.where(template.part[held] == 3, 0, template.part[held]).astype(np.int8)
     for_halves = template.member[held] == 0 if template.transported else ref_part == 1
-    return Scores(
+    scores = Scores(
         "cathode",
         window.name,
         window.counting,
@@ -177,6 +218,11 @@ def score_cathode(
         not template.transported,
         scored[2].mean(axis=1),
     )
+    if not checks:
+        return scores
+    return _with_checks(
+        scores, settings, train, reference, data, measuring, side, row[near], scored[3], seed=seed, device=device
+    )
 
 
 def score_cwola(
@@ -190,6 +236,7 @@ def score_cwola(
     seed: int,
     device: str = "cpu",
     limit: int | None = None,
+    checks: bool = True,
     progress: Progress | None = None,
 ) -> Scores:
     """Signal-region data against the recorded events of two neighbouring strips, each with half of the weight.
@@ -200,7 +247,7 @@ def score_cwola(
     count of strip events that pass.
 
     Args:
-        x, mass, row, spare, limit: as in `score_cathode`.
+        x, mass, row, spare, limit, checks: as in `score_cathode`.
         window: its signal region and the strips next to it.
     """
     low, high = window.in_strips(mass, settings.strip_width)
@@ -214,16 +261,25 @@ def score_cwola(
     train, data, counted = _signal_region(x, mass, window, settings, limit=limit, seed=seed)
     fold = assign_folds(int(strips.sum()), settings.folds, seed=derive_seed(seed, "strip folds"))
     reference = Sample(x[strips], fold, weight)
+    near = window.in_sideband(mass) & in_interval(mass, window.reach(max(_SIDE_SPAN, settings.strip_width)))
+    side_fold = assign_folds(int(near.sum()), settings.folds, seed=derive_seed(seed, "side folds"))
+    side_fold[strips[near]] = fold  # strip events were trained on in all folds but their own
+    side = _plain(x[near], side_fold)
     scored = cross_fit(
         settings,
         train,
         reference,
-        [data, reference, _plain(spare, _always(len(spare)))],
+        [data, reference, _plain(spare, _always(len(spare))), *([side] if checks else [])],
         seed=seed,
         device=device,
         progress=progress,
     )
-    return _recorded("cwola", window, row[counted], data.fold, scored[0], reference, scored[1], scored[2])
+    scores = _recorded("cwola", window, row[counted], data.fold, scored[0], reference, scored[1], scored[2])
+    if not checks:
+        return scores
+    return _with_checks(
+        scores, settings, train, reference, data, reference, side, row[near], scored[3], seed=seed, device=device
+    )
 
 
 def score_samples(

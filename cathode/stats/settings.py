@@ -67,12 +67,14 @@ class StatisticsSettings:
             measured by pseudo-experiments of this very classifier first (statistics.calibration.classifier of them).
         shift: `always` multiplies the background by the measured mean closure ratio; `positive` only if that raises it.
         limits: compute CLs upper limits.
+        sqrt_s: collision energy in GeV; scale of the dijet functions of the mass fit. Masses beyond it use polynomials only.
         calibration: the pseudo-experiments.
     """
 
     overdispersion: float | Literal["calibrated"] = 1.2
     shift: Literal["always", "positive"] = "always"
     limits: bool = True
+    sqrt_s: float = 13000.0
     calibration: CalibrationSettings = CalibrationSettings()
 
     def __post_init__(self) -> None:

@@ -21,23 +21,18 @@ from cathode.steps.calibrate import (
 )
 from cathode.steps.hunt import (
     estimate_background,
-    evaluate,
     fit_density,
     infer,
     infer_blind,
     measure_closure,
-    plot_summary,
-    plot_window,
     prepare,
-    report,
     sample_template,
     score_cathode,
     score_cwola,
     score_pseudo,
     score_reference,
-    select,
-    summarise,
 )
+from cathode.steps.output import evaluate, plot_summary, plot_window, report, select, summarise
 
 STEPS: dict[str, Callable[..., Any]] = {
     f.__name__: f

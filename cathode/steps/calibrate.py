@@ -152,7 +152,8 @@ def calibrate_chain(
     known = Background(truth.density, truth.mass, side, events.names, window)
     n_expected = known.total() if calibration.events is None else float(calibration.events)
     searches = [m for m in methods if m in LABEL_FREE]
-    common: dict[str, Any] = {"window": window, "classifier": classifier, "device": device}
+    light = dataclasses.replace(classifier, sequential_members=0)  # cross-checks are not what is calibrated
+    common: dict[str, Any] = {"window": window, "classifier": light, "device": device}
     keys: dict[str, Any] = {"window": window, "working_points": working_points, "statistics": statistics}
     null_entries, injected_entries = [], []
     for t in calibration.batch(int(batch), calibration.background):

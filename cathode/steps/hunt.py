@@ -17,16 +17,15 @@ from cathode.classifier import methods as classify
 from cathode.classifier.methods import NEED_LABELS
 from cathode.closure import Closure, ClosureSettings, ClosureTests
 from cathode.closure import measure_closure as combine_closure
-from cathode.config import Config
-from cathode.counts import passing
+from cathode.counts import passing_sideband
 from cathode.errors import ConfigError
 from cathode.events import Events, Labels
-from cathode.inference import blind_entry, global_significance, hunt_entry
+from cathode.inference import blind_entry, fit_selected_spectrum, hunt_entry
 from cathode.intake import DataSettings, InjectionSettings, prepare_events
-from cathode.metrics import roc
 from cathode.regions import Window, in_interval, pseudo_windows
-from cathode.results import Estimates, Figures, Hunts, Json, Page, Picture, Selected, Truth
+from cathode.results import Estimates, Hunts, Json
 from cathode.seeds import derive_seed
+from cathode.stats.mass_fit import MassFit, Sculpting
 from cathode.stats.settings import StatisticsSettings
 from cathode.template import (
     BackgroundSettings,
@@ -37,7 +36,6 @@ from cathode.template import (
     transport_template,
 )
 from cathode.template import sample_template as draw_template
-from cathode.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +104,7 @@ def sample_template(
     own_seed = derive_seed(seed, "sample_template", window.name)
     if template.base == "sidebands":
         made = transport_template(
-            density, events.names, events.features, events.mass, window, span=template.span, seed=own_seed
+            density, events.names, events.features, events.mass, events.row, window, span=template.span, seed=own_seed
         )
     else:
         made = draw_template(
@@ -235,6 +233,7 @@ def score_pseudo(
                 "seed": derive_seed(own_seed, "repeat", repeat),
                 "device": resolve_device(device),
                 "limit": n_signal_region,
+                "checks": False,
                 "progress": report_progress(f"{region.name}, split {repeat + 1} of {closure.repeats}: fold"),
             }
             of_events = (events.features, events.mass, events.row, region)
@@ -292,15 +291,26 @@ def estimate_background(
 
 
 def infer(
-    estimates: Estimates, density: DensityEnsemble, *, statistics: StatisticsSettings
+    estimates: Estimates,
+    density: DensityEnsemble,
+    events: Events,
+    scores: Scores,
+    *,
+    window: Window,
+    statistics: StatisticsSettings,
 ) -> tuple[Hunts | Json, ...]:
-    """Significances, limits and one pyhf workspace per working point."""
+    """Significances, limits, the mass fit behind each cut, and one pyhf workspace per working point."""
     flags = [] if density.mass.p_value > 0.01 else [f"mass fit of the sidebands: p = {density.mass.p_value:.2g}"]
+    expected, error = density.mass.expected()
+    side_mass = events.mass[np.searchsorted(events.row, scores.side_row)]
     entries, workspaces = [], []
     for point in estimates.points:
-        entry, workspace = hunt_entry(estimates.window, estimates.interval, estimates.method, point, statistics)
+        spectrum: tuple[MassFit | None, Sculpting | None] = (None, None)
+        if len(side_mass):
+            passes = passing_sideband(scores, point.counts.eps_bkg)
+            spectrum = fit_selected_spectrum(side_mass, passes, point.counts.n_obs, window, statistics)
+        entry, workspace = hunt_entry(window, estimates.method, point, statistics, spectrum)
         entry["flags"] += flags
-        expected, error = density.mass.expected()
         entry["n_sr_expected"] = {"value": expected, "fit_error": error}
         entries.append(entry)
         workspaces.append(Json(workspace))
@@ -318,92 +328,3 @@ def infer_blind(
             for eps, point in zip(working_points, closure.points, strict=True)
         )
     )
-
-
-def select(events: Events, scores: Scores, *, working_points: tuple[float, ...]) -> tuple[Selected, ...]:
-    """The events that pass each working point, with their rows in the input."""
-    index = np.flatnonzero(np.isin(events.row, scores.row))
-    chosen = []
-    for eps in working_points:
-        mask = passing(scores, eps)
-        e = events[index[mask]]
-        chosen.append(Selected(e.names, e.row, e.mass, e.features, scores.score[mask]))
-    return tuple(chosen)
-
-
-def evaluate(
-    events: Events, labels: Labels, scores: Scores, *, window: Window, working_points: tuple[float, ...]
-) -> Truth:
-    """ROC, SIC and true counts of one method, where labels exist."""
-    if not labels.known:
-        return Truth(window.name, scores.method, (), (), (), 1.0)
-    label = labels.label[window.in_signal(events.mass)]
-    signal = np.concatenate([scores.score[label == 1], scores.extra_score]).astype(float)
-    background = scores.score[label == 0].astype(float)
-    curve = roc(signal, background) if len(signal) >= 25 else None
-    entries = [
-        {
-            "n_sig_sr": int(label.sum()),
-            "n_sig_obs": int(label[passing(scores, eps)].sum()),
-            "auc": curve.auc if curve else None,
-            "max_sic": curve.max_sic() if curve else None,
-            "sic": curve.sic(eps) if curve else None,
-        }
-        for eps in working_points
-    ]
-    points = (tuple(map(float, curve.eps_bkg)), tuple(map(float, curve.eps_sig))) if curve else ((), ())
-    return Truth(window.name, scores.method, tuple(entries), *points, curve.sic_floor if curve else 1.0)
-
-
-def summarise(hunts: list[Hunts], truth: list[Truth], events: Events, *, config: Config) -> Json:
-    """The machine-readable result. Its `timing` is filled by the command line from the workflow's benchmarks."""
-    known = {(t.window, t.method): t.entries for t in truth if t.entries}
-    entries: list[dict[str, Any]] = []
-    for group in hunts:
-        for i, entry in enumerate(group.entries):
-            evaluated = known.get((entry["window"], entry["method"]))
-            entries.append(entry | {"truth": evaluated[i] if evaluated else None})
-    return Json(
-        {
-            "schema": "cathode/summary/1",
-            "run": config.run,
-            "code_version": __version__,
-            "config": config.as_dict(),
-            "config_sha256": config.sha256(),
-            "n_events": len(events),
-            **global_significance(entries),
-            "blind": config.blind,
-            "hunts": entries,
-        }
-    )
-
-
-def plot_window(
-    events: Events,
-    density: DensityEnsemble,
-    template: list[Template],
-    scores: list[Scores],
-    closure: list[Closure],
-    *,
-    window: Window,
-    working_points: tuple[float, ...],
-) -> Figures:
-    """Mass spectrum, features, scores and closure of one window; signal-region plots are left out when blind."""
-    from cathode.plots import window as window_plots
-
-    return window_plots.draw(events, density, template, scores, closure, window, working_points)
-
-
-def plot_summary(summary: Json, truth: list[Truth]) -> Figures:
-    """Significances of all hunts, and SIC and ROC curves where labels exist."""
-    from cathode.plots import performance, significance
-
-    files = significance.draw(summary.tree).files
-    return Figures(files | performance.draw([t for t in truth if t.entries]).files)
-
-
-def report(summary: Json, pictures: list[Picture], *, config: Config) -> Page:
-    """The self-contained report."""
-    from cathode.report import render
-
-    return Page(render(summary.tree, pictures, config.as_dict()))

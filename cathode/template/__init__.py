@@ -101,6 +101,7 @@ class Template:
         part: (n,) 0 classifier training, 1 thresholds, 2 efficiencies, 3 thresholds and efficiencies.
         source: (n,) index of the recorded event behind it; without one, a number of its own. Events of one source are
             not independent: a classifier that is trained on some may not measure others.
+        row: (n,) input row of that recorded event; -1 without one.
         transported: whether events have recorded sources.
         n_bootstraps, n_seeds: layout of the members.
     """
@@ -111,6 +112,7 @@ class Template:
     member: NDArray[np.integer]
     part: NDArray[np.integer]
     source: NDArray[np.integer]
+    row: NDArray[np.integer]
     transported: bool = False
     n_bootstraps: int = field(default=1)
     n_seeds: int = field(default=1)
@@ -178,6 +180,7 @@ def sample_template(
         np.concatenate(members),
         np.concatenate(parts),
         np.arange(n_members * (train + further), dtype=np.int32),
+        np.full(n_members * (train + further), -1, dtype=np.int64),
         False,
         ensemble.n_bootstraps,
         ensemble.n_seeds,
@@ -185,7 +188,15 @@ def sample_template(
 
 
 def transport_template(
-    ensemble: DensityEnsemble, names: Sequence[str], x: Array, mass: Array, window: Window, *, span: float, seed: int
+    ensemble: DensityEnsemble,
+    names: Sequence[str],
+    x: Array,
+    mass: Array,
+    row: NDArray[np.integer],
+    window: Window,
+    *,
+    span: float,
+    seed: int,
 ) -> Template:
     """Move the visible sideband events within `span` widths of the signal region into it, once by every member.
 
@@ -217,6 +228,7 @@ def transport_template(
         np.concatenate(members),
         np.concatenate(parts),
         np.concatenate(sources),
+        row[base[np.concatenate(sources)]],
         True,
         ensemble.n_bootstraps,
         ensemble.n_seeds,

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from iminuit import Minuit
 from numpy.typing import NDArray
-from scipy.special import expit, logit, xlogy
+from scipy.special import expit, logit
 from scipy.stats import chi2
 
 from cathode.errors import FitError
+from cathode.loglinear import fit_log_linear, log_polynomial
 from cathode.regions import Interval, Window, in_interval
 
 Array = NDArray[np.float64]
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(3)
 _MAX_ORDER = 5
 
 
@@ -80,18 +79,27 @@ class MassModel:
                 f"{high:g} GeV, expected at least 50 in 4 for the mass fit"
             )
         centre, scale = float(np.log(low * high) / 2), float(np.log(high / low) / 2)
-        best, order = _fit_order(edges, counts, centre, scale, 1), 1
+        best, order = fit_log_linear(edges, counts, log_polynomial(low, high, 2)), 1
         while order < min(_MAX_ORDER, len(counts) - 2):
-            trial = _fit_order(edges, counts, centre, scale, order + 1)
-            if chi2.sf(best[2] - trial[2], 1) > 0.05:
+            trial = fit_log_linear(edges, counts, log_polynomial(low, high, order + 2))
+            if chi2.sf(best.deviance - trial.deviance, 1) > 0.05:
                 break
             best, order = trial, order + 1
-        values, covariance, deviance = best
-        p_value = float(chi2.sf(deviance, len(counts) - len(values)))
+        p_value = float(chi2.sf(best.deviance, len(counts) - len(best.coefficients)))
         own = mass[window.in_signal(mass)] if settings.model == "kde" else np.empty(0)
         if settings.model == "kde" and len(own) < 10:
             raise FitError(f"window {window.name}: {len(own)} events in the signal region, the kde needs at least 10")
-        return cls(window.signal, (low, high), centre, scale, values, covariance, p_value, own, settings.bandwidth)
+        return cls(
+            window.signal,
+            (low, high),
+            centre,
+            scale,
+            best.coefficients,
+            best.covariance,
+            p_value,
+            own,
+            settings.bandwidth,
+        )
 
     def density(self, m: Array) -> Array:
         """Expected background events per GeV at masses `m`."""
@@ -139,30 +147,3 @@ def _histogram(mass: Array, window: Window, low: float, high: float, per_width: 
         edges += list(itertools.pairwise(fine))
         counts += list(np.histogram(mass[in_interval(mass, (a, b))], fine)[0])
     return np.array(edges).reshape(-1, 2), np.array(counts, dtype=float)
-
-
-def _fit_order(edges: Array, counts: Array, centre: float, scale: float, order: int) -> tuple[Array, Array, float]:
-    """Poisson maximum likelihood of one polynomial order: coefficients, covariance, deviance."""
-    half = (edges[:, 1] - edges[:, 0]) / 2
-    nodes = (edges.mean(axis=1)[:, None] + half[:, None] * _NODES)[..., None]
-    powers = ((np.log(nodes) - centre) / scale) ** np.arange(order + 1)  # (b, 3, k)
-    integration = half[:, None] * _WEIGHTS
-
-    def deviance(a: Array) -> float:
-        mu = (np.exp(np.clip(powers @ a, -50, 50)) * integration).sum(axis=1)
-        return float(2 * (mu - counts + xlogy(counts, counts / mu)).sum())
-
-    def gradient(a: Array) -> Array:
-        cells = np.exp(np.clip(powers @ a, -50, 50)) * integration
-        mu = cells.sum(axis=1)
-        return np.asarray(2 * np.einsum("b,bn,bnk->k", 1 - counts / mu, cells, powers))
-
-    start = np.zeros(order + 1)
-    start[0] = np.log(counts.sum() / (2 * half.sum()))
-    minuit = Minuit(deviance, start, grad=gradient)
-    minuit.errordef = Minuit.LEAST_SQUARES  # a deviance: one unit is one standard deviation
-    minuit.strategy = 1
-    minuit.migrad()
-    if not minuit.valid or minuit.covariance is None:
-        raise FitError(f"mass fit of order {order} did not converge between {edges.min():g} and {edges.max():g} GeV")
-    return np.array(minuit.values), np.array(minuit.covariance), float(minuit.fval or 0.0)

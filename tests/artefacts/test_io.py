@@ -28,7 +28,7 @@ ARTEFACTS = {
     "events": (Events(("a", "b", "c"), np.arange(40)[::2], BIG[::2, 0], VIEW), "parquet"),
     "labels": (Labels(np.arange(40)[::2] % 2), "parquet"),
     "template": (
-        Template(("a", "b", "c"), BIG[::2, 0], VIEW, np.arange(40)[::2], np.arange(40)[1::2], np.arange(20)[::-1], True, 2, 2),
+        Template(("a", "b", "c"), BIG[::2, 0], VIEW, np.arange(40)[::2], np.arange(40)[1::2], np.arange(20)[::-1], np.arange(20), True, 2, 2),
         "parquet",
     ),
     "selected": (
@@ -45,7 +45,7 @@ ARTEFACTS = {
         "json",
     ),
     "background": (
-        Estimates("m3500", (3300.0, 3700.0), "cathode", (BackgroundEstimate(COUNTS, 10.0, 0.01, 0.02, None, None, 0, np.inf, 1.2, None, ("flag",)),)),
+        Estimates("m3500", (3300.0, 3700.0), "cathode", (BackgroundEstimate(COUNTS, 10.0, 0.01, 0.02, None, None, 0, np.inf, 1.2, None, None, ("flag",)),)),
         "json",
     ),
     "hunts": (Hunts(({"window": "m3500", "p_local": 0.5, "truth": None},)), "json"),

@@ -51,7 +51,7 @@ def hunt(n_signal: int, method: str, tmp_path, seed: int = 1):
     keys = {"window": WINDOW, "working_points": WORKING_POINTS, "statistics": StatisticsSettings(limits=False)}
     closure = steps.measure_closure(tests, [], **keys)
     estimates = steps.estimate_background(scores, [closure], [], **keys)
-    hunts = steps.infer(estimates, density, statistics=keys["statistics"])[0]
+    hunts = steps.infer(estimates, density, events, scores, window=WINDOW, statistics=keys["statistics"])[0]
     truth = steps.evaluate(events, labels, scores, window=WINDOW, working_points=WORKING_POINTS)
     return hunts.entries, truth
 

@@ -30,6 +30,8 @@ else:
         input:
             estimates=f"{RUN}/{{window}}/{{method}}/background.json",
             density=f"{RUN}/{{window}}/density.npz",
+            events=f"{RUN}/events.parquet",
+            scores=f"{RUN}/{{window}}/{{method}}/scores.npz",
         output:
             f"{RUN}/{{window}}/{{method}}/hunts.json",
             expand(
@@ -48,8 +50,8 @@ else:
             code=CODE,
             python=PYTHON,
         shell:
-            "{params.python} -m cathode infer --estimates {input.estimates} --density {input.density}"
-            " --config {params.config:q} --out {output} 2> {log}"
+            "{params.python} -m cathode infer --estimates {input.estimates} --density {input.density} --events {input.events}"
+            " --scores {input.scores} --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
 
 
 rule select:

@@ -1,0 +1,175 @@
+"""The second view: the mass spectrum behind the cut, fitted in the sidebands and compared with the signal region's count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import xlogy
+from scipy.stats import chi2
+
+from cathode.errors import FitError
+from cathode.loglinear import Basis, LogLinearFit, dijet, fit_log_linear, integral, log_polynomial
+
+Array = NDArray[np.float64]
+
+FAMILIES = ("dijet", "polynomial")
+_MAX_PARAMETERS = 5
+_STEP = 0.05
+_GOOD = 0.05
+
+
+@dataclass(frozen=True)
+class SpectrumFit:
+    """One function fitted to the sidebands.
+
+    Attributes:
+        family, n_parameters: which.
+        expected, fit_error: background in the signal region and its error from the fit (events).
+        p_value: goodness of fit, chi2 of the Poisson deviance. For bins of a few events too large by construction.
+    """
+
+    family: str
+    n_parameters: int
+    expected: float
+    fit_error: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class MassFit:
+    """Result of `mass_fit`.
+
+    Attributes:
+        chosen: the function that predicts; alternates: those that describe the sidebands as well.
+        spurious: largest difference of an alternate's prediction from the chosen one (events): the choice of function.
+        n_obs: events in the signal region.
+        z: significance, both errors in it.
+        flags: what a reader must know.
+    """
+
+    chosen: SpectrumFit
+    alternates: tuple[SpectrumFit, ...]
+    spurious: float
+    n_obs: float
+    z: float
+    flags: tuple[str, ...]
+
+    @property
+    def sigma(self) -> float:
+        """Error of the prediction: fit and choice of function in quadrature."""
+        return float(np.hypot(self.chosen.fit_error, self.spurious))
+
+
+def z_profile(n: float, b: float, sigma: float) -> float:
+    """Signed significance of `n` over a background `b` with error `sigma` that is itself a Poisson measurement.
+
+    The background is known from an auxiliary count m = (b / sigma)^2 of exposure tau = b / sigma^2:
+    Z^2 = 2 [n ln(n (b + s^2) / (b^2 + n s^2)) - b^2 / s^2 ln(1 + s^2 (n - b) / (b (b + s^2)))].
+    Source: Li and Ma, ApJ 272 (1983) 317, eq. 17, written in b and sigma. Asymptotic, as Li-Ma.
+    """
+    v = sigma**2
+    if v == 0:
+        return float(np.sign(n - b) * np.sqrt(max(2 * (xlogy(n, n / b) - n + b), 0.0)))
+    first = xlogy(n, n * (b + v) / (b**2 + n * v))
+    return float(np.sign(n - b) * np.sqrt(max(2 * (first - b**2 / v * np.log1p(v * (n - b) / (b * (b + v)))), 0.0)))
+
+
+def _basis(family: str, n: int, low: float, high: float, sqrt_s: float) -> Basis:
+    return dijet(low, high, n, sqrt_s) if family == "dijet" else log_polynomial(low, high, n)
+
+
+def fit_family(
+    edges: Array, counts: Array, interval: tuple[float, float], family: str, *, sqrt_s: float
+) -> SpectrumFit | None:
+    """The shortest function of a family that describes the sidebands; None when no fit converges.
+
+    From 2 parameters on, one more is taken while it improves the likelihood at p < 0.05 (Wilks; for Poisson bins the
+    likelihood form of the F-test), up to 5 parameters and two bins per parameter.
+    """
+    low, high = float(edges.min()), float(edges.max())
+    best: tuple[LogLinearFit, Basis, int] | None = None
+    for n in range(2, min(_MAX_PARAMETERS, len(counts) // 2) + 1):
+        basis = _basis(family, n, low, high, sqrt_s)
+        try:
+            fit = fit_log_linear(edges, counts, basis)
+        except FitError:
+            break
+        if best and chi2.sf(best[0].deviance - fit.deviance, 1) > _STEP:
+            break
+        best = (fit, basis, n)
+    if best is None:
+        return None
+    fit, basis, n = best
+    expected, error = integral(fit, basis, interval)
+    return SpectrumFit(family, n, expected, error, float(chi2.sf(fit.deviance, max(len(counts) - n, 1))))
+
+
+def mass_fit(
+    edges: Array, counts: Array, n_obs: float, interval: tuple[float, float], *, sqrt_s: float
+) -> MassFit | None:
+    """Compare `n_obs` events of the signal region `interval` with a fit to sideband `counts (b,)` in bins `edges (b, 2)`.
+
+    The signal region is one bin with a free signal, so no signal shape is assumed and the background fit is that of the
+    sidebands alone. Families: dijet functions (below `sqrt_s`) and polynomials in log mass; the better fit predicts,
+    and how far others with p > 0.05 are from it is the error from the choice. Returns None when nothing converges or
+    fewer than 20 sideband events pass.
+    """
+    if counts.sum() < 20:
+        return None
+    names = [f for f in FAMILIES if f != "dijet" or edges.max() < sqrt_s]
+    fits = [f for name in names if (f := fit_family(edges, counts, interval, name, sqrt_s=sqrt_s))]
+    if not fits:
+        return None
+    chosen = max(fits, key=lambda f: f.p_value)
+    alternates = tuple(f for f in fits if f is not chosen and f.p_value > _GOOD)
+    spurious = max((abs(f.expected - chosen.expected) for f in alternates), default=0.0)
+    flags = () if chosen.p_value > _GOOD else (f"mass fit of the selected sidebands: p = {chosen.p_value:.2g}",)
+    z = z_profile(n_obs, chosen.expected, float(np.hypot(chosen.fit_error, spurious)))
+    return MassFit(chosen, alternates, spurious, n_obs, z, flags)
+
+
+@dataclass(frozen=True)
+class Sculpting:
+    """Dependence of the selection's efficiency on the mass in the sidebands.
+
+    Attributes:
+        masses, efficiency, error: per slice of the sidebands.
+        slope, slope_error: of the efficiency relative to its mean, per width of the signal region.
+        p_value: chi2 probability of a constant efficiency.
+    """
+
+    masses: tuple[float, ...]
+    efficiency: tuple[float, ...]
+    error: tuple[float, ...]
+    slope: float
+    slope_error: float
+    p_value: float
+
+
+def sculpting(
+    mass: Array, passes: NDArray[np.bool_], interval: tuple[float, float], slices: int = 10
+) -> Sculpting | None:
+    """Test whether the share of sideband events `mass (n,)` that pass depends on the mass.
+
+    Slices hold equal numbers of events; binomial errors from the common efficiency (exact under the tested hypothesis).
+    Returns None when fewer than 5 expected events pass per slice at any number of slices from `slices` down to 2.
+    """
+    slices = int(min(slices, passes.sum() // 5))
+    if slices < 2:
+        return None
+    index = np.array_split(np.argsort(mass, kind="stable"), slices)
+    n = np.array([len(i) for i in index], dtype=float)
+    k = np.array([passes[i].sum() for i in index], dtype=float)
+    centre = np.array([mass[i].mean() for i in index])
+    mean = float(k.sum() / n.sum())
+    error = np.sqrt(mean * (1 - mean) / n)
+    statistic = float(np.sum(((k / n - mean) / error) ** 2))
+    t = (centre - np.average(centre, weights=n)) / (interval[1] - interval[0])
+    slope = float(np.sum(n * t * (k / n - mean)) / np.sum(n * t**2)) / mean
+    slope_error = float(np.sqrt(mean * (1 - mean) / np.sum(n * t**2))) / mean
+    return Sculpting(
+        tuple(centre.tolist()), tuple((k / n).tolist()), tuple(error.tolist()), slope, slope_error,
+        float(chi2.sf(statistic, slices - 1)),
+    )  # fmt: skip

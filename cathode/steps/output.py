@@ -1,0 +1,108 @@
+"""The steps that turn a hunt into results: selected events, evaluation with labels, summary, plots, report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cathode.classifier import Scores
+from cathode.closure import Closure
+from cathode.config import Config
+from cathode.counts import passing
+from cathode.events import Events, Labels
+from cathode.inference import global_significance
+from cathode.metrics import roc
+from cathode.regions import Window
+from cathode.results import Figures, Hunts, Json, Page, Picture, Selected, Truth
+from cathode.template import DensityEnsemble, Template
+from cathode.version import __version__
+
+
+def select(events: Events, scores: Scores, *, working_points: tuple[float, ...]) -> tuple[Selected, ...]:
+    """The events that pass each working point, with their rows in the input."""
+    index = np.flatnonzero(np.isin(events.row, scores.row))
+    chosen = []
+    for eps in working_points:
+        mask = passing(scores, eps)
+        e = events[index[mask]]
+        chosen.append(Selected(e.names, e.row, e.mass, e.features, scores.score[mask]))
+    return tuple(chosen)
+
+
+def evaluate(
+    events: Events, labels: Labels, scores: Scores, *, window: Window, working_points: tuple[float, ...]
+) -> Truth:
+    """ROC, SIC and true counts of one method, where labels exist."""
+    if not labels.known:
+        return Truth(window.name, scores.method, (), (), (), 1.0)
+    label = labels.label[window.in_signal(events.mass)]
+    signal = np.concatenate([scores.score[label == 1], scores.extra_score]).astype(float)
+    background = scores.score[label == 0].astype(float)
+    curve = roc(signal, background) if len(signal) >= 25 else None
+    entries = [
+        {
+            "n_sig_sr": int(label.sum()),
+            "n_sig_obs": int(label[passing(scores, eps)].sum()),
+            "auc": curve.auc if curve else None,
+            "max_sic": curve.max_sic() if curve else None,
+            "sic": curve.sic(eps) if curve else None,
+        }
+        for eps in working_points
+    ]
+    points = (tuple(map(float, curve.eps_bkg)), tuple(map(float, curve.eps_sig))) if curve else ((), ())
+    return Truth(window.name, scores.method, tuple(entries), *points, curve.sic_floor if curve else 1.0)
+
+
+def summarise(hunts: list[Hunts], truth: list[Truth], events: Events, *, config: Config) -> Json:
+    """The machine-readable result. Its `timing` is filled by the command line from the workflow's benchmarks."""
+    known = {(t.window, t.method): t.entries for t in truth if t.entries}
+    entries: list[dict[str, Any]] = []
+    for group in hunts:
+        for i, entry in enumerate(group.entries):
+            evaluated = known.get((entry["window"], entry["method"]))
+            entries.append(entry | {"truth": evaluated[i] if evaluated else None})
+    return Json(
+        {
+            "schema": "cathode/summary/1",
+            "run": config.run,
+            "code_version": __version__,
+            "config": config.as_dict(),
+            "config_sha256": config.sha256(),
+            "n_events": len(events),
+            **global_significance(entries),
+            "blind": config.blind,
+            "hunts": entries,
+        }
+    )
+
+
+def plot_window(
+    events: Events,
+    density: DensityEnsemble,
+    template: list[Template],
+    scores: list[Scores],
+    closure: list[Closure],
+    *,
+    window: Window,
+    working_points: tuple[float, ...],
+) -> Figures:
+    """Mass spectrum, features, scores and closure of one window; signal-region plots are left out when blind."""
+    from cathode.plots import window as window_plots
+
+    return window_plots.draw(events, density, template, scores, closure, window, working_points)
+
+
+def plot_summary(summary: Json, truth: list[Truth]) -> Figures:
+    """Significances of all hunts, and SIC and ROC curves where labels exist."""
+    from cathode.plots import performance, significance
+
+    files = significance.draw(summary.tree).files
+    return Figures(files | performance.draw([t for t in truth if t.entries]).files)
+
+
+def report(summary: Json, pictures: list[Picture], *, config: Config) -> Page:
+    """The self-contained report."""
+    from cathode.report import render
+
+    return Page(render(summary.tree, pictures, config.as_dict()))

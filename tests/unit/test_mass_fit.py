@@ -1,0 +1,118 @@
+"""Mass fits on spectra of known truth; closed forms against independent ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from iminuit import Minuit
+from scipy.integrate import quad
+
+from cathode.loglinear import dijet, fit_log_linear, integral, log_polynomial
+from cathode.stats.counting import li_ma
+from cathode.stats.mass_fit import fit_family, mass_fit, sculpting, z_profile
+
+INTERVAL = (3300.0, 3700.0)
+EDGES = np.concatenate(
+    [np.stack([np.arange(2700, 3300, 40), np.arange(2740, 3340, 40)], 1), np.stack([np.arange(3700, 4300, 40), np.arange(3740, 4340, 40)], 1)]
+).astype(float)  # fmt: skip
+
+
+def dijet_density(m, scale=1.0):
+    """An independent spelling of the four-parameter dijet function."""
+    x = m / 13000
+    return scale * 0.2 * (1 - x) ** 9.0 / x ** (5.0 + 0.2 * np.log(x))
+
+
+def spectrum(seed, scale=1.0, density=dijet_density):
+    mu = np.array([quad(density, a, b, args=(scale,))[0] for a, b in EDGES])
+    inside = quad(density, *INTERVAL, args=(scale,))[0]
+    rng = np.random.default_rng(seed)
+    return rng.poisson(mu).astype(float), float(rng.poisson(inside)), inside
+
+
+def test_dijet_terms_are_the_function_of_the_literature():
+    m = np.linspace(2700, 4300, 50)
+    basis = dijet(2700, 4300, 4, 13000.0)
+    _, residual, *_ = np.linalg.lstsq(basis(m), np.log(dijet_density(m)), rcond=None)
+    assert residual[0] < 1e-15
+    assert basis(np.array([np.sqrt(2700 * 4300)]))[0] == pytest.approx([1, 0, 0, 0], abs=1e-12)
+
+
+def test_a_fit_is_the_maximum_that_minuit_finds_without_gradients():
+    counts, *_ = spectrum(1)
+    basis = log_polynomial(2700, 4300, 3)
+    fit = fit_log_linear(EDGES, counts, basis)
+
+    def nll(a):
+        mu = np.array([quad(lambda m: np.exp(basis(np.array(m)) @ a), lo, hi)[0] for lo, hi in EDGES])
+        return 2 * np.sum(mu - counts * np.log(mu))
+
+    other = Minuit(nll, fit.coefficients + 0.05)
+    other.errordef = 1
+    other.migrad()
+    np.testing.assert_allclose(fit.coefficients, other.values, atol=2e-3)
+    np.testing.assert_allclose(np.sqrt(np.diag(fit.covariance)), other.errors, rtol=0.05)
+
+
+def test_the_prediction_and_its_error_are_right_on_average():
+    pulls, z = [], []
+    for seed in range(200):
+        counts, n, inside = spectrum(seed, scale=0.05)
+        found = mass_fit(EDGES, counts, n, INTERVAL, sqrt_s=13000.0)
+        assert found is not None
+        pulls.append((found.chosen.expected - inside) / found.sigma)
+        z.append(found.z)
+    assert abs(np.mean(pulls)) < 0.3
+    assert 0.7 < np.std(pulls) < 1.2
+    assert abs(np.mean(z)) < 0.25
+    assert 0.8 < np.std(z) < 1.15
+
+
+def test_more_parameters_are_taken_where_the_spectrum_needs_them():
+    rich, *_ = spectrum(
+        3, scale=20.0, density=lambda m, s: s * dijet_density(m) * np.exp(-2 * ((m - 3500) / 1000) ** 2)
+    )
+    assert fit_family(EDGES, rich, INTERVAL, "polynomial", sqrt_s=13000.0).n_parameters >= 3
+    poor, *_ = spectrum(3, scale=0.01)
+    assert fit_family(EDGES, poor, INTERVAL, "polynomial", sqrt_s=13000.0).n_parameters == 2
+
+
+def test_a_signal_in_the_region_does_not_move_the_prediction():
+    counts, n, _ = spectrum(5, scale=0.05)
+    a, b = (mass_fit(EDGES, counts, n + s, INTERVAL, sqrt_s=13000.0) for s in (0, 100))
+    assert a.chosen == b.chosen
+    assert b.z > a.z + 2
+
+
+def test_too_few_events_are_no_number():
+    assert mass_fit(EDGES, np.zeros(len(EDGES)), 3, INTERVAL, sqrt_s=13000.0) is None
+
+
+@pytest.mark.parametrize(("n", "m", "tau"), [(30, 40, 2.0), (5, 40, 4.0), (200, 100, 1.0)])
+def test_z_profile_is_li_ma_in_other_letters(n, m, tau):
+    b = m / tau
+    assert z_profile(n, b, np.sqrt(m) / tau) == pytest.approx(li_ma(n, m, tau), abs=1e-9)
+    assert z_profile(n, b, 1e-9) == pytest.approx(z_profile(n, b, 0.0), abs=1e-4)
+
+
+def test_sculpting_is_seen_and_a_flat_efficiency_passes():
+    rng = np.random.default_rng(7)
+    m = rng.uniform(2700, 4300, 20000)
+    flat = [sculpting(m, rng.random(len(m)) < 0.05, INTERVAL) for _ in range(100)]
+    p = np.array([s.p_value for s in flat])
+    assert abs(np.mean(p < 0.1) - 0.1) < 0.1
+    assert np.std([s.slope / s.slope_error for s in flat]) == pytest.approx(1, abs=0.25)
+    steep = sculpting(m, rng.random(len(m)) < 0.05 * (1 + 0.2 * (m - 3500) / 400), INTERVAL)
+    assert steep.slope == pytest.approx(0.2, abs=4 * steep.slope_error)
+    assert steep.p_value < 0.01
+    assert sculpting(m[:50], np.zeros(50, dtype=bool), INTERVAL) is None
+
+
+def test_the_integral_is_that_of_quad():
+    counts, *_ = spectrum(9)
+    basis = log_polynomial(2700, 4300, 3)
+    fit = fit_log_linear(EDGES, counts, basis)
+    expected, _ = integral(fit, basis, INTERVAL)
+    assert expected == pytest.approx(
+        quad(lambda m: np.exp(basis(np.array(m)) @ fit.coefficients), *INTERVAL)[0], rel=1e-5
+    )
