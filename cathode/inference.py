@@ -82,17 +82,21 @@ def impacts(method: str, e: BackgroundEstimate) -> dict[str, float]:
     }
 
 
+def sideband_bins(mass: Array, window: Window) -> Array:
+    """Bins `(b, 2)` of the sidebands that hold `mass`, eight per width of the signal region, none across the gap."""
+    edges = []
+    for a, b in ((float(mass.min()), window.gap[0]), (window.gap[1], float(mass.max()))):
+        if b > a:
+            fine = np.linspace(a, b, max(2, round((b - a) / window.width * _BINS_PER_WIDTH)) + 1)
+            edges += list(itertools.pairwise(fine))
+    return np.array(edges)
+
+
 def fit_selected_spectrum(
     mass: Array, passes: NDArray[np.bool_], n_obs: float, window: Window, settings: StatisticsSettings
 ) -> tuple[MassFit | None, Sculpting | None]:
     """Mass fit behind a cut, and the mass dependence of the cut, from sideband events `mass (b,)` that pass or not."""
-    low, high = float(mass.min()), float(mass.max())
-    edges = []
-    for a, b in ((low, window.gap[0]), (window.gap[1], high)):
-        if b > a:
-            fine = np.linspace(a, b, max(2, round((b - a) / window.width * _BINS_PER_WIDTH)) + 1)
-            edges += list(itertools.pairwise(fine))
-    bins = np.array(edges)
+    bins = sideband_bins(mass, window)
     ordered = np.sort(mass[passes])
     counts = (np.searchsorted(ordered, bins[:, 1]) - np.searchsorted(ordered, bins[:, 0])).astype(float)
     fit = mass_fit(bins, counts, n_obs, window.signal, sqrt_s=settings.sqrt_s)

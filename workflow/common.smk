@@ -89,6 +89,7 @@ def window_figures(methods):
     ]
     if not CONFIG.blind:
         names += [f"{m}_scores" for m in methods]
+        names += [f"{m}_selected_spectrum" for m in methods if m in LABEL_FREE]
         names += ["features", "features_selected"] if "cathode" in methods else []
     return names
 

@@ -12,9 +12,11 @@ from cathode.classifier.methods import NEED_LABELS
 from cathode.closure import Closure
 from cathode.counts import count_passing, passing, thresholds
 from cathode.events import Events
+from cathode.plots.spectrum import selected_spectrum
 from cathode.plots.style import COLOURS, NAMES, eps_text, label_of, poisson_points, save, with_ratio
 from cathode.regions import Window
 from cathode.results import Figures
+from cathode.stats.settings import StatisticsSettings
 from cathode.template import DensityEnsemble, Template
 
 Array = NDArray[np.float64]
@@ -29,6 +31,7 @@ def draw(
     closure: list[Closure],
     window: Window,
     working_points: tuple[float, ...],
+    statistics: StatisticsSettings,
 ) -> Figures:
     """All figures of one window. Without scores (blind) no figure touches the signal region."""
     w = window.name
@@ -39,6 +42,8 @@ def draw(
     eps = middle(working_points)
     for s in scores:
         files |= score_distribution(s, working_points).files
+        if len(s.side_row):
+            files |= selected_spectrum(events, s, window, eps, statistics).files
         if s.method == "cathode" and template:
             inside = events[window.in_signal(events.mass)]
             t = template[0]

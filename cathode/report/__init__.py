@@ -21,6 +21,8 @@ CAPTIONS = {
     "mass_spectrum": "Mass spectrum, and the background interpolated across the signal region.",
     "features": "Features in the signal region: recorded events against the template.",
     "features_selected": "The same behind the CATHODE selection. An excess here is what the hunt counts.",
+    "selected_spectrum": "Mass spectrum behind the selection, sidebands included: a bump where there is one. The curve is fitted to the "
+    "sidebands alone and is a second, independent background estimate; the dotted line is the hunt's own.",
     "features_sideband": "Sidebands: recorded events against the density at the same masses. Tests the fit, not the interpolation.",
     "closure": "Held-out closure test: the whole chain in pseudo signal regions, each hidden from its own training together with "
     "the real one. The band is the bias that a new region may have.",

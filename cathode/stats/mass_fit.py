@@ -28,6 +28,7 @@ class SpectrumFit:
         family, n_parameters: which.
         expected, fit_error: background in the signal region and its error from the fit (events).
         p_value: goodness of fit, chi2 of the Poisson deviance. For bins of a few events too large by construction.
+        coefficients, fit_range, sqrt_s: what `density` needs (GeV).
     """
 
     family: str
@@ -35,6 +36,14 @@ class SpectrumFit:
     expected: float
     fit_error: float
     p_value: float
+    coefficients: tuple[float, ...]
+    fit_range: tuple[float, float]
+    sqrt_s: float
+
+    def density(self, m: Array) -> Array:
+        """Background events per GeV at masses `m`."""
+        basis = _basis(self.family, self.n_parameters, *self.fit_range, self.sqrt_s)
+        return np.asarray(np.exp(basis(m) @ np.array(self.coefficients)))
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,8 @@ def fit_family(
         return None
     fit, basis, n = best
     expected, error = integral(fit, basis, interval)
-    return SpectrumFit(family, n, expected, error, float(chi2.sf(fit.deviance, max(len(counts) - n, 1))))
+    p_value = float(chi2.sf(fit.deviance, max(len(counts) - n, 1)))
+    return SpectrumFit(family, n, expected, error, p_value, tuple(fit.coefficients.tolist()), (low, high), sqrt_s)
 
 
 def mass_fit(

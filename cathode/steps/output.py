@@ -15,6 +15,7 @@ from cathode.inference import global_significance
 from cathode.metrics import roc
 from cathode.regions import Window
 from cathode.results import Figures, Hunts, Json, Page, Picture, Selected, Truth
+from cathode.stats.settings import StatisticsSettings
 from cathode.template import DensityEnsemble, Template
 from cathode.version import __version__
 
@@ -86,11 +87,12 @@ def plot_window(
     *,
     window: Window,
     working_points: tuple[float, ...],
+    statistics: StatisticsSettings,
 ) -> Figures:
-    """Mass spectrum, features, scores and closure of one window; signal-region plots are left out when blind."""
+    """Mass spectra, features, scores and closure of one window; signal-region plots are left out when blind."""
     from cathode.plots import window as window_plots
 
-    return window_plots.draw(events, density, template, scores, closure, window, working_points)
+    return window_plots.draw(events, density, template, scores, closure, window, working_points, statistics)
 
 
 def plot_summary(summary: Json, truth: list[Truth]) -> Figures:

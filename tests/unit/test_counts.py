@@ -9,6 +9,7 @@ from cathode.background import estimate_background
 from cathode.classifier import Scores
 from cathode.closure import measure_closure, overdispersion_of_average
 from cathode.counts import count_passing, passing
+from cathode.inference import impacts
 from cathode.metrics import roc
 from cathode.stats.settings import StatisticsSettings
 
@@ -141,3 +142,26 @@ def test_copies_of_one_event_count_once():
     copied = count_passing(dataclasses.replace(single, **tile), 0.01)
     assert copied.m == pytest.approx(count_passing(single, 0.01).m, rel=0.05)
     assert copied.n_bkg == pytest.approx(50, rel=0.05)
+
+
+def test_an_excess_gains_from_every_uncertainty_that_is_taken_away():
+    closure = measure_closure(
+        "m3500", [make_scores(seed=s, members=(2, 2)) for s in range(12)], (0.01,), overdispersion=(1.0,)
+    )
+    e = estimate_background(make_scores(n_signal=60), closure, (0.01,), StatisticsSettings(), (1.2,))[0]
+    gains = impacts("cathode", e)
+    assert set(gains) == {"template", "initialisation", "bootstrap", "non_closure"}
+    assert all(g > -1e-9 for g in gains.values())
+    largest = max(gains, key=lambda k: gains[k])
+    assert e.sigma()[largest] == max(v for k, v in e.sigma().items() if k != "total")
+
+
+def test_the_oversampling_verdict_is_the_share_of_the_reference_in_the_total_error():
+    closure = measure_closure(
+        "m3500", [make_scores(seed=s, members=(2, 2)) for s in range(12)], (0.01,), overdispersion=(1.0,)
+    )
+    for tau in (1, 40):
+        e = estimate_background(make_scores(tau=tau), closure, (0.01,), StatisticsSettings(), (1.0,))[0]
+        others = 1 / e.n_bkg + e.relative_sigma**2
+        share = np.sqrt(1 + (1 / e.counts.m) / others) - 1  # how much the reference's count adds to the error
+        assert e.oversampling()["enough"] == (share < 0.0489)

@@ -1,0 +1,62 @@
+"""The mass spectrum behind a cut: the bump, where there is one, beside both background estimates."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cathode.classifier import Scores
+from cathode.counts import count_passing, passing, passing_sideband
+from cathode.events import Events
+from cathode.inference import fit_selected_spectrum, sideband_bins
+from cathode.plots.style import COLOURS, NAMES, eps_text, poisson_points, save, with_ratio
+from cathode.regions import Window
+from cathode.results import Figures
+from cathode.stats.settings import StatisticsSettings
+
+
+def selected_spectrum(
+    events: Events, scores: Scores, window: Window, eps: float, settings: StatisticsSettings
+) -> Figures:
+    """Events that pass in the signal region and in the sidebands around it, with the fit to the sidebands.
+
+    Sideband events are scored by classifiers that were trained on neither them nor what was made from them.
+    """
+    side = events.mass[np.searchsorted(events.row, scores.side_row)]
+    side_passes = passing_sideband(scores, eps)
+    inside = events.mass[np.searchsorted(events.row, scores.row[passing(scores, eps)])]
+    fit, shape = fit_selected_spectrum(side, side_passes, float(len(inside)), window, settings)
+    low, high = window.signal
+    inner = np.linspace(low, high, 9)
+    edges = np.concatenate([sideband_bins(side, window), np.stack([inner[:-1], inner[1:]], axis=1)])
+    edges = edges[np.argsort(edges[:, 0])]
+    mass = np.sort(np.concatenate([side[side_passes], inside]))
+    counts = (np.searchsorted(mass, edges[:, 1]) - np.searchsorted(mass, edges[:, 0])).astype(float)
+    centres, widths = edges.mean(axis=1), edges[:, 1] - edges[:, 0]
+    unit = window.width / 8
+    figure, main, ratio = with_ratio()
+    poisson_points(main, centres, counts, unit / widths, label=f"Events with {eps_text(eps)}")
+    template = count_passing(scores, eps).n_bkg * unit / window.width
+    main.hlines(template, low, high, color=COLOURS[scores.method], ls=":", lw=2, label="Reference, mean of the region")
+    drawn: dict[str, object] = {"edges": edges, "counts": counts, "template_per_bin": template}
+    if fit:
+        curve = fit.chosen.density(centres) * widths
+        fine = np.linspace(edges.min(), edges.max(), 300)
+        label = (
+            f"Sideband fit ({fit.chosen.family}, {fit.chosen.n_parameters} parameters, p = {fit.chosen.p_value:.2f})"
+        )
+        main.plot(fine, fit.chosen.density(fine) * unit, color=COLOURS["signal"], lw=1.6, label=label)
+        pull = (counts - curve) / np.sqrt(np.maximum(curve, 1e-9))
+        ratio.bar(centres, pull, widths * 0.9, color=COLOURS["data"], alpha=0.6)
+        drawn |= {"fit": curve, "expected": fit.chosen.expected, "sigma": fit.sigma, "n_obs": len(inside), "z": fit.z}
+        drawn["alternates"] = [a.expected for a in fit.alternates]
+    if shape:
+        drawn["efficiency_slope"] = [shape.slope, shape.slope_error, shape.p_value]
+    ratio.axhline(0, color="#555555", lw=1)
+    for axes in (main, ratio):
+        axes.axvspan(low, high, color="#F0E442", alpha=0.35, lw=0, label="Signal region" if axes is main else None)
+    main.set(ylabel=f"Events / {unit:.3g} GeV", ylim=(0, None))
+    note = f", mass fit z = {fit.z:.1f}" if fit else ""
+    main.set_title(f"{window.name}: mass after the {NAMES[scores.method]} selection{note}", loc="left", fontsize=11)
+    main.legend(fontsize=9)
+    ratio.set(xlabel="Resonant mass $m$ [GeV]", ylabel="(Data − fit)/$\\sqrt{\\mathrm{fit}}$")
+    return save(figure, f"{window.name}_{scores.method}_selected_spectrum", drawn)
