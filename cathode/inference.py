@@ -14,6 +14,7 @@ from cathode.background import BackgroundEstimate
 from cathode.classifier.methods import NEED_LABELS
 from cathode.regions import Window
 from cathode.stats.counting import li_ma, p_predictive, sidak, z_classical, z_value
+from cathode.stats.look_elsewhere import overlap_trials
 from cathode.stats.mass_fit import MassFit, Sculpting, mass_fit, sculpting
 from cathode.stats.settings import StatisticsSettings
 from cathode.stats.workspace import Counting, build_workspace, upper_limit, z_pyhf
@@ -198,10 +199,28 @@ def blind_entry(
     }
 
 
-def global_significance(entries: list[dict[str, Any]]) -> dict[str, float | int | None]:
-    """Sidak over every hunt that is a search: windows x methods x working points. Null when blind."""
-    searches = [e["p_local"] for e in entries if not is_reference(e["method"]) and e["p_local"] is not None]
+def global_significance(entries: list[dict[str, Any]], *, seed: int = 0) -> dict[str, float | int | None]:
+    """Global significance of the smallest local p-value over every hunt that is a search. Nulls when blind.
+
+    `p_global` is Sidak's over windows x methods x working points, the primary: it never claims too much. Where windows overlap,
+    `trials_effective` adds up what toys of the overlap leave of them per method and working point (these taken to be
+    independent), and `z_global_overlap` is Sidak's with that number.
+    """
+    searches = [e for e in entries if not is_reference(e["method"]) and e["p_local"] is not None]
     if not searches:
-        return {"p_global": None, "z_global": None, "trials": 0}
-    p = sidak(min(searches), len(searches))
-    return {"p_global": p, "z_global": z_value(p), "trials": len(searches)}
+        return {"p_global": None, "z_global": None, "trials": 0, "trials_effective": None, "z_global_overlap": None}
+    smallest = min(e["p_local"] for e in searches)
+    p = sidak(smallest, len(searches))
+    effective = 0.0
+    for key in sorted({(e["method"], e["eps_bkg"]) for e in searches}):
+        mine = [e for e in searches if (e["method"], e["eps_bkg"]) == key]
+        regions = [tuple(e["signal_region"]) for e in mine]
+        one = len(mine) == 1
+        effective += 1.0 if one else overlap_trials(regions, [e["n_bkg"] for e in mine], seed=seed)
+    return {
+        "p_global": p,
+        "z_global": z_value(p),
+        "trials": len(searches),
+        "trials_effective": effective,
+        "z_global_overlap": z_value(sidak(smallest, effective)),
+    }

@@ -68,12 +68,49 @@ def lhco() -> str:
     return _table(["signal events", "seed", "CATHODE: best z", "CWoLa: best z", "CATHODE, Li–Ma only"], rows)
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"hunts": hunts, "models": models, "lhco": lhco}
+def calibration() -> str:
+    """Pseudo-experiments: overdispersion, uniformity of p-values, signal response."""
+    over, null, signal = (_read(f"calibration/{n}.json") for n in ("overdispersion", "background_only", "injection"))
+    fits = {(f["method"], f["eps_bkg"]): f for f in signal["fits"]}
+    rows = []
+    for v in null["verdicts"]:
+        method, eps = v["method"], f"{v['eps_bkg']:g}"
+        fit = fits[v["method"], v["eps_bkg"]]
+        verdict = "uniform" if v["passes"] else "conservative" if v["conservative"] else "not uniform"
+        rows.append(
+            [
+                NAMES[method], eps, f"{over['v0'][method][eps]:.2f} ± {over['v0_error'][method][eps]:.2f}",
+                f"{v['ks_p']:.2f}", f"{100 * v['share_below_0.05']:.0f} %", f"{100 * v['share_below_0.01']:.0f} %", verdict,
+                f"{fit['slope']:.2f} ± {fit['slope_error']:.2f}", f"{fit['pull_mean']:+.2f} ± {fit['pull_mean_error']:.2f}",
+                f"{fit['pull_sd']:.2f} ± {fit['pull_sd_error']:.2f}",
+            ]
+        )  # fmt: skip
+    head = [
+        "method",
+        "ε_B",
+        "v0",
+        "KS p",
+        "p < 0.05",
+        "p < 0.01",
+        "p-values",
+        "signal slope",
+        "mean pull",
+        "pull width",
+    ]
+    sizes = (
+        f"{over['n_toys']} pseudo-experiments of the classifier, {null['n_toys']} of the whole chain without signal, "
+    )
+    return sizes + f"{len(signal['points'])} measurements of injected signal:\n\n" + _table(head, rows)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {"hunts": hunts, "models": models, "lhco": lhco, "calibration": calibration}
 
 
 def updated(text: str) -> str:
     """README with every table rebuilt."""
     for name, build in BLOCKS.items():
+        if f"<!-- numbers: {name} -->" not in text:
+            continue
         pattern = rf"(<!-- numbers: {name} -->\n).*?(<!-- end -->)"
         table = build()
         text = re.sub(pattern, lambda m, t=table: f"{m[1]}{t}\n{m[2]}", text, flags=re.S)

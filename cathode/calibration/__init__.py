@@ -73,6 +73,14 @@ def uniformity(p: Sequence[float]) -> dict[str, float | bool | list[float]]:
     return out | {"passes": bool(fine), "conservative": bool(not fine and not too_many)}
 
 
+def effective_trials(smallest: Sequence[float]) -> float:
+    """Independent trials that give smallest p-values like these: ln(1/2) / ln(1 - median), from the median of `smallest`.
+
+    Sidak's correction with the number of hunts is conservative where this is smaller.
+    """
+    return float(np.log(0.5) / np.log1p(-np.clip(np.median(np.asarray(smallest)), 1e-12, 1 - 1e-12)))
+
+
 def linearity(true: Array, estimated: Array, error: Array) -> dict[str, float | bool]:
     """Straight line through estimated against true signal, and the pulls (estimated - true) / error.
 

@@ -102,7 +102,7 @@ def p_predictive(
     return float(min(1.0, np.sum(weight * tail)))
 
 
-def sidak(p: float, trials: int) -> float:
+def sidak(p: float, trials: float) -> float:
     """Global p-value of the smallest of `trials` local ones: 1 - (1 - p)^trials.
 
     Exact for independent trials, conservative for positively correlated ones (Sidak, JASA 62 (1967) 626).

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cathode.calibration import linearity, overdispersion, pulls, uniformity
+from cathode.calibration import effective_trials, linearity, overdispersion, pulls, uniformity
 from cathode.calibration.experiments import Background, inject, is_signal
 from cathode.classifier import ClassifierSettings, Scores
 from cathode.classifier.methods import LABEL_FREE, score_samples
@@ -247,10 +247,13 @@ def measure_calibration(
                 )
                 fits.append({"method": method, "eps_bkg": eps, **linearity(true, estimated, error)})
     first = fits[0] if fits else {}
+    smallest = [min(e["p_mid"] for e in null if e["toy"] == t) for t in sorted({e["toy"] for e in null})]
+    trials = {"hunts": len(verdicts), "effective": effective_trials(smallest)}
     return (
         Json(
             {
                 "schema": "cathode/background_only/1", "n_toys": len({e["toy"] for e in null}), "verdicts": verdicts,
+                "trials": trials,
                 "p_local": [e["p_local"] for e in null], "experiments": null,
             }
         ),

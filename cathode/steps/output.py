@@ -15,6 +15,7 @@ from cathode.inference import global_significance
 from cathode.metrics import roc
 from cathode.regions import Window
 from cathode.results import Figures, Hunts, Json, Page, Picture, Selected, Truth
+from cathode.seeds import derive_seed
 from cathode.stats.settings import StatisticsSettings
 from cathode.template import DensityEnsemble, Template
 from cathode.version import __version__
@@ -71,7 +72,7 @@ def summarise(hunts: list[Hunts], truth: list[Truth], events: Events, *, config:
             "config": config.as_dict(),
             "config_sha256": config.sha256(),
             "n_events": len(events),
-            **global_significance(entries),
+            **global_significance(entries, seed=derive_seed(config.seed, "overlap")),
             "blind": config.blind,
             "hunts": entries,
         }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from cathode.calibration import clopper_pearson, linearity, overdispersion, pulls, uniformity
+from cathode.calibration import clopper_pearson, effective_trials, linearity, overdispersion, pulls, uniformity
 from cathode.calibration.experiments import Background, inject, is_signal
 from cathode.events import Events
 from cathode.regions import Window
@@ -47,6 +47,12 @@ def test_uniform_p_values_pass_and_others_fail_by_name():
     shy = uniformity(1 - (1 - rng.random(400)) ** 3 * 0.7)
     assert not shy["passes"]
     assert shy["conservative"]
+
+
+def test_effective_trials_of_independent_and_of_identical_p_values():
+    p = np.random.default_rng(8).random((4000, 6))
+    assert effective_trials(p.min(axis=1)) == pytest.approx(6, rel=0.08)
+    assert effective_trials(p[:, 0]) == pytest.approx(1, rel=0.08)
 
 
 def test_a_biased_signal_response_is_seen():
