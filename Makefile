@@ -7,7 +7,7 @@ CORES ?= all
 TORCH_INDEX ?=
 BIN = $(VENV)/bin
 
-.PHONY: help setup run test full check format schema clean
+.PHONY: help setup run calibrate test full check format schema clean
 
 help:             ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -23,6 +23,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 run: setup        ## the default hunt
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "report: $$(pwd)/results/demo/report.html"
+
+calibrate: setup  ## pseudo-experiments that prove the p-values (hours on a laptop)
+	$(BIN)/snakemake calibrate --cores $(CORES)
 
 test: setup       ## the tests (minutes)
 	$(BIN)/python -m pytest -m "not slow"

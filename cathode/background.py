@@ -11,7 +11,7 @@ from cathode.classifier import Scores
 from cathode.classifier.methods import LABEL_FREE, NEED_LABELS
 from cathode.closure import Closure
 from cathode.counts import PassingCounts, count_passing
-from cathode.stats.counting import effective_dof, z_slide
+from cathode.stats.counting import GenerativeHunt, effective_dof, generative_hunt
 from cathode.stats.random_effects import spread
 from cathode.stats.settings import StatisticsSettings
 
@@ -31,7 +31,7 @@ class BackgroundEstimate:
         nu: effective degrees of freedom of the relative errors together.
         overdispersion: variance of folded counts over Poisson.
         sequential: counts of the sequential cross-check, None where it was not run.
-        z_slide: display significance from two half ensembles, None where the method has no ensemble reference.
+        generative: the bump hunt of two half ensembles, None where the method has no ensemble reference.
         flags: what a reader must know about this number.
     """
 
@@ -45,7 +45,7 @@ class BackgroundEstimate:
     nu: float
     overdispersion: float
     sequential: PassingCounts | None
-    z_slide: float | None
+    generative: GenerativeHunt | None
     flags: tuple[str, ...]
 
     @property
@@ -142,7 +142,7 @@ def estimate_background(
                 effective_dof([p for p in components if p[0] > 0]),
                 overdispersion[index],
                 count_passing(one_way, eps) if one_way else None,
-                half_ensemble_z(scores, eps),
+                half_ensembles(scores, eps),
                 tuple(flags),
             )
         )
@@ -154,8 +154,8 @@ def closure_dof(n_windows: int) -> int:
     return max(1, n_windows - 1)
 
 
-def half_ensemble_z(scores: Scores, eps: float) -> float | None:
-    """`z_slide` with background from the first half of the classifier members and observation from the second.
+def half_ensembles(scores: Scores, eps: float) -> GenerativeHunt | None:
+    """The generative bump hunt with background from the first half of the classifier members and observation from the second.
 
     Each member cuts at its own threshold; per fold, even events of the threshold sample set it, odd ones measure the efficiency.
     None for methods whose reference sample is not split.
@@ -174,4 +174,6 @@ def half_ensemble_z(scores: Scores, eps: float) -> float | None:
         observed += (data >= thresholds).sum(axis=0)
         background += (sample[1::2] >= thresholds).mean(axis=0) * len(data)
     half = n_members // 2
-    return z_slide(observed[half:].tolist(), background[:half].tolist()) if background[:half].mean() > 0 else None
+    if background[:half].mean() <= 0:
+        return None
+    return generative_hunt(observed[half:].tolist(), background[:half].tolist())

@@ -22,7 +22,8 @@ class ClosureSettings:
     Attributes:
         windows: pseudo signal regions in the sidebands, each with its own training of the whole chain.
         guard: distance that they keep from the real one, in its widths; a signal's tails reach there.
-        bootstraps, seeds: density members per pseudo signal region (nested as in the signal region, only fewer).
+        bootstraps, seeds: density members per pseudo signal region, nested as in the signal region. Fewer than there are
+            cheaper and pessimistic: single bootstrapped members close worse than their mixture.
         efficiency_oversampling: with template.base model: template events per event that set thresholds and measure efficiencies.
         repeats: fold splits over which the counts of a pseudo signal region are averaged. Where a classifier finds nothing real,
             another split selects other events: the average scatters less than a single count.
@@ -32,7 +33,7 @@ class ClosureSettings:
 
     windows: int = 12
     guard: float = 0.5
-    bootstraps: int = 2
+    bootstraps: int = 5
     seeds: int = 2
     efficiency_oversampling: float = 20.0
     repeats: int = 3
@@ -144,7 +145,9 @@ def overdispersion_of_average(counts: list[list[float]], b: Array, overdispersio
     A single count has variance v b, and two repeats the covariance rho v b: they cut the same events with other folds. The
     variance s_w^2 between the repeats of one window has expectation (1 - rho) v b, which gives the average its variance
     v b (rho + (1 - rho) / R) = b (v - (1 - 1/R) S) with S = sum s_w^2 / sum b. Negative rho is not believed: at least v / R.
-    With one repeat it is v itself. Not valid for windows with different v.
+    With one repeat it is v itself. The differences hold those of the reference's selected events, too; averaging reduces both
+    alike, so with the reference's full error added besides, the total variance is right though not its split. Not valid
+    for windows with different v.
     """
     n_repeats = min(len(c) for c in counts)
     if n_repeats < 2:

@@ -68,6 +68,13 @@ def lhco() -> str:
     return _table(["signal events", "seed", "CATHODE: best z", "CWoLa: best z", "CATHODE, Li–Ma only"], rows)
 
 
+def nulls() -> str:
+    """The default hunt without signal, several seeds."""
+    found = [max(r["hunts"], key=lambda h: h["z_local"]) for r in _read("demo_null.json")]
+    cells = [f"{h['z_local']:.2f} ({NAMES[h['method']]}, {h['eps_bkg']:g})" for h in found]
+    return _table(["seed", *(str(r["seed"]) for r in _read("demo_null.json"))], [["largest z", *cells]])
+
+
 def calibration() -> str:
     """Pseudo-experiments: overdispersion, uniformity of p-values, signal response."""
     over, null, signal = (_read(f"calibration/{n}.json") for n in ("overdispersion", "background_only", "injection"))
@@ -103,7 +110,7 @@ def calibration() -> str:
     return sizes + f"{len(signal['points'])} measurements of injected signal:\n\n" + _table(head, rows)
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"hunts": hunts, "models": models, "lhco": lhco, "calibration": calibration}
+BLOCKS: dict[str, Callable[[], str]] = {"hunts": hunts, "models": models, "lhco": lhco, "calibration": calibration, "nulls": nulls}
 
 
 def updated(text: str) -> str:

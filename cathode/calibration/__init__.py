@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, kstest
+
+from cathode.stats.counting import z_value
 
 Array = NDArray[np.float64]
 
@@ -79,6 +82,32 @@ def effective_trials(smallest: Sequence[float]) -> float:
     Sidak's correction with the number of hunts is conservative where this is smaller.
     """
     return float(np.log(0.5) / np.log1p(-np.clip(np.median(np.asarray(smallest)), 1e-12, 1 - 1e-12)))
+
+
+def signal_efficiency(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Signal efficiency against injected signal, per method, working point and strength: mean and its error over experiments.
+
+    Weakly supervised classifiers find more of a stronger signal, so a limit on passing events is one on produced events
+    only through this curve. `points` as in injection.json; `z_median` is the median local significance at that strength.
+    """
+    out = []
+    for key in sorted({(p["method"], -p["eps_bkg"], p["strength"]) for p in points}):
+        mine = [p for p in points if (p["method"], -p["eps_bkg"], p["strength"]) == key and p["n_signal"]]
+        if len(mine) < 2:
+            continue
+        share = np.array([p["n_signal_passing"] / p["n_signal"] for p in mine])
+        out.append(
+            {
+                "method": key[0],
+                "eps_bkg": -key[1],
+                "strength": key[2],
+                "n_signal": float(np.mean([p["n_signal"] for p in mine])),
+                "eps_sig": float(share.mean()),
+                "eps_sig_error": float(share.std(ddof=1) / np.sqrt(len(share))),
+                "z_median": z_value(float(np.median([p["p_local"] for p in mine]))),
+            }
+        )
+    return out
 
 
 def linearity(true: Array, estimated: Array, error: Array) -> dict[str, float | bool]:

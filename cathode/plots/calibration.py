@@ -14,7 +14,8 @@ from cathode.results import Figures
 
 def draw(overdispersion: dict[str, Any], background_only: dict[str, Any], injection: dict[str, Any]) -> Figures:
     """All figures of the calibration."""
-    return Figures(pulls(overdispersion).files | p_values(background_only).files | signal_response(injection).files)
+    files = pulls(overdispersion).files | p_values(background_only).files
+    return Figures(files | signal_response(injection).files | efficiency(injection).files)
 
 
 def pulls(tree: dict[str, Any]) -> Figures:
@@ -112,3 +113,29 @@ def signal_response(tree: dict[str, Any]) -> Figures:
         ax.set(xlabel="Injected signal behind the cut", ylabel="Measured signal")
     figure.tight_layout()
     return save(figure, "calibration_injection", {"fits": fits, "points": tree["points"]})
+
+
+def efficiency(tree: dict[str, Any]) -> Figures:
+    """Signal efficiency and median significance against the injected signal."""
+    rows = tree.get("efficiency") or []
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2))
+    styles = {"cathode": "o-", "cwola": "s--"}
+    for method in dict.fromkeys(r["method"] for r in rows):
+        for i, eps in enumerate(dict.fromkeys(r["eps_bkg"] for r in rows)):
+            mine = [r for r in rows if r["method"] == method and r["eps_bkg"] == eps]
+            colour = WORKING_POINT_COLOURS[i % len(WORKING_POINT_COLOURS)]
+            label = f"{NAMES[method]}, {eps_text(eps)}"
+            x = [r["strength"] for r in mine]
+            axes[0].errorbar(
+                x, [r["eps_sig"] for r in mine], [r["eps_sig_error"] for r in mine], fmt=styles[method], ms=4,
+                color=colour, label=label,
+            )  # fmt: skip
+            axes[1].plot(x, [r["z_median"] for r in mine], styles[method], ms=4, color=colour, label=label)
+    for level in (3, 5):
+        axes[1].axhline(level, color="#999999", ls="--", lw=1)
+    axes[0].set(xlabel="Injected signal $S/\\sqrt{B}$", ylabel="Signal efficiency", ylim=(0, None))
+    axes[1].set(xlabel="Injected signal $S/\\sqrt{B}$", ylabel="Median local significance")
+    if rows:
+        axes[0].legend(fontsize=8.5)
+    figure.suptitle("Injected signal: how much passes, and what it is worth", x=0.12, ha="left", fontsize=12)
+    return save(figure, "calibration_efficiency", {"efficiency": rows})

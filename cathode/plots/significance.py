@@ -12,6 +12,8 @@ from cathode.plots.style import COLOURS, NAMES, WORKING_POINT_COLOURS, eps_text,
 from cathode.results import Figures
 
 CHECKS = {
+    "z_sequential": ("sequential folds", "P"),
+    "z_mass_fit": ("mass fit, no template", "v"),
     "z_pyhf": ("pyhf $q_0$", "s"),
     "z_li_ma": ("Li–Ma (stat. only)", "^"),
     "z_slide": ("half ensembles (display)", "D"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,17 +50,36 @@ def z_classical(n: float, b: float) -> float:
     return float((n - b) / np.sqrt(b))
 
 
-def z_slide(observed: Sequence[float], background: Sequence[float]) -> float:
-    """The generative bump hunt's display significance from two disjoint half ensembles.
+@dataclass(frozen=True)
+class GenerativeHunt:
+    """The generative bump hunt: observation and background from two disjoint halves of an ensemble.
 
-    O and B are the means of `observed` and `background`, delta = sigma / sqrt(N/2) with N/2 members in each half,
-    Z = (O - B) / sqrt(delta_O^2 + delta_B^2 + B). Source: Butter et al., arXiv:2202.09375.
-    Not a discovery statistic: delta is the training noise of an ensemble mean; neither the statistics of
-    the training data nor the bias of the model is in it, and both deltas vanish for large ensembles.
+    Attributes:
+        observed, background: means O and B over the members of each half (events).
+        observed_error, background_error: delta = sigma / sqrt(N/2), the training noise of these means.
     """
+
+    observed: float
+    observed_error: float
+    background: float
+    background_error: float
+
+    @property
+    def z(self) -> float:
+        """Z = (O - B) / sqrt(delta_O^2 + delta_B^2 + B). Source: Butter et al., arXiv:2202.09375.
+
+        Not a discovery statistic: neither the statistics of the training data nor the bias of the model is in delta, and
+        both deltas vanish for large ensembles, whatever the model gets wrong.
+        """
+        variance = self.observed_error**2 + self.background_error**2 + self.background
+        return float((self.observed - self.background) / np.sqrt(variance))
+
+
+def generative_hunt(observed: Sequence[float], background: Sequence[float]) -> GenerativeHunt:
+    """Means and training noise of the members' counts in two disjoint halves, N/2 members each."""
     o, b = np.asarray(observed, dtype=float), np.asarray(background, dtype=float)
-    variance = o.var(ddof=1) / len(o) + b.var(ddof=1) / len(b) + b.mean()
-    return float((o.mean() - b.mean()) / np.sqrt(variance))
+    error = [float(np.sqrt(v.var(ddof=1) / len(v))) for v in (o, b)]
+    return GenerativeHunt(float(o.mean()), error[0], float(b.mean()), error[1])
 
 
 def effective_dof(components: Sequence[tuple[float, float]]) -> float:

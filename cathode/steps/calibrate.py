@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cathode.calibration import effective_trials, linearity, overdispersion, pulls, uniformity
+from cathode.calibration import effective_trials, linearity, overdispersion, pulls, signal_efficiency, uniformity
 from cathode.calibration.experiments import Background, inject, is_signal
 from cathode.classifier import ClassifierSettings, Scores
 from cathode.classifier.methods import LABEL_FREE, score_samples
@@ -259,7 +259,7 @@ def measure_calibration(
         ),
         Json(
             {
-                "schema": "cathode/injection/1", "fits": fits, "points": injected,
+                "schema": "cathode/injection/1", "fits": fits, "efficiency": signal_efficiency(injected), "points": injected,
                 **{k: first.get(k) for k in ("slope", "pull_mean", "pull_sd")},
             }
         ),

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from cathode.calibration import clopper_pearson, effective_trials, linearity, overdispersion, pulls, uniformity
+from cathode.calibration import (
+    clopper_pearson,
+    effective_trials,
+    linearity,
+    overdispersion,
+    pulls,
+    signal_efficiency,
+    uniformity,
+)
 from cathode.calibration.experiments import Background, inject, is_signal
 from cathode.events import Events
 from cathode.regions import Window
@@ -53,6 +61,18 @@ def test_effective_trials_of_independent_and_of_identical_p_values():
     p = np.random.default_rng(8).random((4000, 6))
     assert effective_trials(p.min(axis=1)) == pytest.approx(6, rel=0.08)
     assert effective_trials(p[:, 0]) == pytest.approx(1, rel=0.08)
+
+
+def test_signal_efficiency_is_a_mean_over_experiments_per_strength():
+    points = [
+        {"method": "cathode", "eps_bkg": 0.01, "strength": s, "n_signal": 100, "n_signal_passing": k, "p_local": 0.01}
+        for s, passing in ((1.0, (20, 40)), (2.0, (50, 70)))
+        for k in passing
+    ]
+    one, two = signal_efficiency(points)
+    assert (one["eps_sig"], two["eps_sig"]) == pytest.approx((0.3, 0.6))
+    assert one["eps_sig_error"] == pytest.approx(np.std([0.2, 0.4], ddof=1) / np.sqrt(2))
+    assert one["z_median"] == pytest.approx(2.326, abs=1e-3)
 
 
 def test_a_biased_signal_response_is_seen():

@@ -72,7 +72,7 @@ def test_a_signal_is_an_excess_and_its_uncertainties_add_up():
     parts = [sigma[k] for k in ("template", "initialisation", "bootstrap", "non_closure")]
     assert sigma["total"] == pytest.approx(np.sqrt(np.sum(np.square(parts))))
     assert e.counts.n_obs - e.n_bkg > 50
-    assert e.z_slide > 5
+    assert e.generative.z > 5
     assert abs(e.non_closure_mean) < 4 * e.non_closure_sigma
 
 

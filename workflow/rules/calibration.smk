@@ -130,7 +130,7 @@ rule plot_calibration:
     output:
         expand(
             f"{RUN}/calibration/calibration_{{name}}.{{form}}",
-            name=["overdispersion", "background_only", "injection"],
+            name=["overdispersion", "background_only", "injection", "efficiency"],
             form=FORMS,
         ),
     log:
