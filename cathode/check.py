@@ -67,7 +67,9 @@ def describe(config: Config) -> str:
     n_label_free = sum(m in LABEL_FREE for m in config.methods)
     n_windows, n_methods = len(config.regions), len(config.methods)
     per_method = 4 + (config.data.label is not None)
-    per_window = 2 * ("cathode" in config.methods) + n_label_free * (config.closure.jobs + 1) + per_method * n_methods + 1
+    per_window = (
+        2 * ("cathode" in config.methods) + n_label_free * (config.closure.jobs + 1) + per_method * n_methods + 1
+    )
     lines.append(
         f"hunts: {n_windows} windows x {n_methods} methods ({', '.join(config.methods)}) x "
         f"{len(config.working_points)} working points; about {n_windows * per_window + 4} jobs"

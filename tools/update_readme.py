@@ -110,7 +110,13 @@ def calibration() -> str:
     return sizes + f"{len(signal['points'])} measurements of injected signal:\n\n" + _table(head, rows)
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"hunts": hunts, "models": models, "lhco": lhco, "calibration": calibration, "nulls": nulls}
+BLOCKS: dict[str, Callable[[], str]] = {
+    "hunts": hunts,
+    "models": models,
+    "lhco": lhco,
+    "calibration": calibration,
+    "nulls": nulls,
+}
 
 
 def updated(text: str) -> str:

@@ -42,9 +42,9 @@ def selected_spectrum(
         curve = fit.chosen.density(centres) * widths
         fine = np.linspace(edges.min(), edges.max(), 300)
         label = (
-            f"Sideband fit ({fit.chosen.family}, {fit.chosen.n_parameters} parameters, p = {fit.chosen.p_value:.2f})"
+            f"Sideband fit ({fit.chosen.family}, {fit.chosen.n_parameters} parameters, p = {fit.chosen.p_value:.2g})"
         )
-        main.plot(fine, fit.chosen.density(fine) * unit, color=COLOURS["signal"], lw=1.6, label=label)
+        main.plot(fine, fit.chosen.density(fine) * unit, color=COLOURS["idealised"], lw=1.6, label=label)
         pull = (counts - curve) / np.sqrt(np.maximum(curve, 1e-9))
         ratio.bar(centres, pull, widths * 0.9, color=COLOURS["data"], alpha=0.6)
         drawn |= {"fit": curve, "expected": fit.chosen.expected, "sigma": fit.sigma, "n_obs": len(inside), "z": fit.z}

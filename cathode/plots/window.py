@@ -241,7 +241,7 @@ def closure_forest(closure: Closure) -> Figures:
             "observed": observed, "predicted": predicted, "relative_error": point.relative_error, "mu": mu,
             "sigma": sigma, "scatter": point.effects.scatter, "p_homogeneous": point.effects.p_homogeneous,
         }  # fmt: skip
-    labels = [f"{a:.5g} – {b:.5g} GeV" for a, b in closure.intervals]
+    labels = [f"{a:.4g} – {b:.4g} GeV" for a, b in closure.intervals]
     axes[0, 0].set_yticks(rows, labels)
     figure.suptitle(
         f"{closure.window}, {NAMES[closure.method]}: closure in pseudo signal regions (band: bias of a new region)",
