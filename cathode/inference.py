@@ -194,7 +194,12 @@ def blind_entry(
         "p_local": None,
         "z_local": None,
         "cross_checks": None,
+        "generative_hunt": None,
         "limit": None,
+        "impacts": None,
+        "oversampling": None,
+        "mass_fit": None,
+        "sculpting": None,
         "flags": ["blind"],
         "truth": None,
     }
