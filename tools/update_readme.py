@@ -86,7 +86,7 @@ def calibration() -> str:
         verdict = "uniform" if v["passes"] else "conservative" if v["conservative"] else "not uniform"
         rows.append(
             [
-                NAMES[method], eps, f"{over['v0'][method][eps]:.2f} ± {over['v0_error'][method][eps]:.2f}",
+                NAMES[method], eps, f"{over['v0'][method][eps]:.2f} ± {over['v0_error'][method][eps]:.2f}" if over else "–",
                 f"{v['ks_p']:.2f}", f"{100 * v['share_below_0.05']:.0f} %", f"{100 * v['share_below_0.01']:.0f} %", verdict,
                 f"{fit['slope']:.2f} ± {fit['slope_error']:.2f}", f"{fit['pull_mean']:+.2f} ± {fit['pull_mean_error']:.2f}",
                 f"{fit['pull_sd']:.2f} ± {fit['pull_sd_error']:.2f}",
@@ -104,9 +104,8 @@ def calibration() -> str:
         "mean pull",
         "pull width",
     ]
-    sizes = (
-        f"{over['n_toys']} pseudo-experiments of the classifier, {null['n_toys']} of the whole chain without signal, "
-    )
+    sizes = f"{over['n_toys']} pseudo-experiments of the classifier, " if over else ""
+    sizes += f"{null['n_toys']} of the whole chain without signal, "
     return sizes + f"{len(signal['points'])} measurements of injected signal:\n\n" + _table(head, rows)
 
 
