@@ -119,7 +119,7 @@ def measure_closure(
     points = []
     for eps, v in zip(working_points, overdispersion, strict=True):
         repeats = [[count_passing(t, eps) for t in tests if t.window == name] for name in names]
-        counts = [average_counts(r) for r in repeats]
+        counts = [average_counts(of_window) for of_window in repeats]
         n = np.array([c.n_obs for c in counts])
         b = np.array([max(c.n_bkg, 1e-3) for c in counts])
         known2 = np.array([1 / max(c.m, 1.0) for c in counts])
@@ -130,7 +130,10 @@ def measure_closure(
             known2 = known2 + boot**2 * (1 + 1 / r) + init**2 / (r * k)
         error = np.sqrt(known2)
         effects = random_effects(
-            n, b, error, overdispersion=overdispersion_of_average([[c.n_obs for c in r] for r in repeats], b, v)
+            n,
+            b,
+            error,
+            overdispersion=overdispersion_of_average([[c.n_obs for c in of_window] for of_window in repeats], b, v),
         )
         points.append(
             ClosurePoint(eps, len(names), effects, boot, init, *(tuple(map(float, v)) for v in (n, b, error)))

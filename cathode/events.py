@@ -42,6 +42,11 @@ class Events:
     def __getitem__(self, selection: NDArray[np.bool_] | NDArray[np.int64]) -> Events:
         return replace(self, row=self.row[selection], mass=self.mass[selection], features=self.features[selection])
 
+    def at(self, row: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Positions of the events with these input rows, which must be among those of the table."""
+        order = np.argsort(self.row, kind="stable")
+        return order[np.searchsorted(self.row, row, sorter=order)]
+
 
 @dataclass(frozen=True)
 class Labels:

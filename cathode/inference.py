@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from cathode.background import BackgroundEstimate
 from cathode.classifier.methods import NEED_LABELS
-from cathode.regions import Window
+from cathode.regions import Window, count_in_bins
 from cathode.stats.counting import li_ma, p_predictive, sidak, z_classical, z_value
 from cathode.stats.look_elsewhere import overlap_trials
 from cathode.stats.mass_fit import MassFit, Sculpting, mass_fit, sculpting
@@ -84,13 +83,8 @@ def impacts(method: str, e: BackgroundEstimate) -> dict[str, float]:
 
 
 def sideband_bins(mass: Array, window: Window) -> Array:
-    """Bins `(b, 2)` of the sidebands that hold `mass`, eight per width of the signal region, none across the gap."""
-    edges = []
-    for a, b in ((float(mass.min()), window.gap[0]), (window.gap[1], float(mass.max()))):
-        if b > a:
-            fine = np.linspace(a, b, max(2, round((b - a) / window.width * _BINS_PER_WIDTH)) + 1)
-            edges += list(itertools.pairwise(fine))
-    return np.array(edges)
+    """Bins `(b, 2)` of the sidebands that hold `mass`, eight per width of the signal region and at least two on a side."""
+    return window.visible_bins(float(mass.min()), float(mass.max()), _BINS_PER_WIDTH, at_least=2)
 
 
 def fit_selected_spectrum(
@@ -98,9 +92,7 @@ def fit_selected_spectrum(
 ) -> tuple[MassFit | None, Sculpting | None]:
     """Mass fit behind a cut, and the mass dependence of the cut, from sideband events `mass (b,)` that pass or not."""
     bins = sideband_bins(mass, window)
-    ordered = np.sort(mass[passes])
-    counts = (np.searchsorted(ordered, bins[:, 1]) - np.searchsorted(ordered, bins[:, 0])).astype(float)
-    fit = mass_fit(bins, counts, n_obs, window.signal, sqrt_s=settings.sqrt_s)
+    fit = mass_fit(bins, count_in_bins(mass[passes], bins), n_obs, window.signal, sqrt_s=settings.sqrt_s)
     return fit, sculpting(mass, passes, window.signal)
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from iminuit import Minuit
 from numpy.typing import NDArray
 from scipy.special import xlogy
+from scipy.stats import chi2
 
 from cathode.errors import FitError
 
 Array = NDArray[np.float64]
 Basis = Callable[[Array], Array]
 
+_STEP = 0.05
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(3)
 
 
@@ -87,6 +89,20 @@ def fit_log_linear(edges: Array, counts: Array, basis: Basis) -> LogLinearFit:
             f"fit with {len(start)} parameters did not converge between {edges.min():g} and {edges.max():g} GeV"
         )
     return LogLinearFit(np.array(minuit.values), np.array(minuit.covariance), float(minuit.fval or 0.0))
+
+
+def growing_fits(edges: Array, counts: Array, basis_of: Callable[[int], Basis], most: int) -> Iterator[LogLinearFit]:
+    """Fits with 2, 3, ... `most` parameters, each accepted: one more improves the likelihood at p < 0.05.
+
+    Wilks' theorem for nested functions; for Poisson bins the likelihood form of the F-test. Raises FitError as `fit_log_linear`.
+    """
+    best: LogLinearFit | None = None
+    for n in range(2, most + 1):
+        fit = fit_log_linear(edges, counts, basis_of(n))
+        if best and chi2.sf(best.deviance - fit.deviance, 1) > _STEP:
+            return
+        best = fit
+        yield fit
 
 
 def integral(fit: LogLinearFit, basis: Basis, interval: tuple[float, float]) -> tuple[float, float]:

@@ -89,6 +89,12 @@ def in_interval(mass: Array, interval: Interval) -> Mask:
     return (mass >= interval[0]) & (mass < interval[1])
 
 
+def count_in_bins(mass: Array, edges: Array) -> Array:
+    """Events `(b,)` in bins `edges (b, 2)`, each half open, which need not touch."""
+    ordered = np.sort(mass)
+    return (np.searchsorted(ordered, edges[:, 1]) - np.searchsorted(ordered, edges[:, 0])).astype(float)
+
+
 @dataclass(frozen=True)
 class Window:
     """A signal region, the range it is hunted in, and everything that is hidden from background models.
@@ -146,6 +152,20 @@ class Window:
         for interval in (self.signal, *self.hidden):
             mask &= ~in_interval(mass, interval)
         return mask
+
+    def visible_bins(self, low: float, high: float, per_width: int, at_least: int = 1) -> Array:
+        """Bins `(b, 2)` of the visible sideband between `low` and `high`, none across a hidden interval.
+
+        About `per_width` per gap width, and `at_least` so many in every piece.
+        """
+        hidden = sorted({self.signal, *self.hidden})
+        cuts = sorted({low, high, *(min(max(e, low), high) for h in hidden for e in h)})
+        width, edges = self.gap[1] - self.gap[0], []
+        for a, b in itertools.pairwise(cuts):
+            if not any(h[0] <= (a + b) / 2 < h[1] for h in hidden):
+                fine = np.linspace(a, b, max(at_least, round((b - a) / width * per_width)) + 1)
+                edges += list(itertools.pairwise(fine))
+        return np.array(edges).reshape(-1, 2)
 
     def in_strips(self, mass: Array, span: float) -> tuple[Mask, Mask]:
         """The visible strips of `span` gap widths below and above the gap (CWoLa's reference)."""

@@ -70,9 +70,10 @@ def lhco() -> str:
 
 def nulls() -> str:
     """The default hunt without signal, several seeds."""
-    found = [max(r["hunts"], key=lambda h: h["z_local"]) for r in _read("demo_null.json")]
+    runs = _read("demo_null.json")
+    found = [max(r["hunts"], key=lambda h: h["z_local"]) for r in runs]
     cells = [f"{h['z_local']:.2f} ({NAMES[h['method']]}, {h['eps_bkg']:g})" for h in found]
-    return _table(["seed", *(str(r["seed"]) for r in _read("demo_null.json"))], [["largest z", *cells]])
+    return _table(["seed", *(str(r["seed"]) for r in runs)], [["largest z", *cells]])
 
 
 def calibration() -> str:

@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cathode.events import Events
-from cathode.regions import Interval, Window
+from cathode.regions import Window
 from cathode.seeds import derive_seed
+from cathode.template import Density
+from cathode.template.mass import MassModel
 
 Array = NDArray[np.float64]
 
 _SMEARING = 0.01
 
 
-class FeatureDensity(Protocol):
-    """What is needed of a density; see `cathode.template`."""
-
-    def sample(self, m: Array, *, member: int, seed: int) -> Array:
-        """(n, d) features at masses (n,)."""
-
-
-class SpectrumModel(Protocol):
-    """What is needed of a mass model; see `cathode.template.mass`."""
-
-    def sample(self, n: int, *, seed: int, interval: Interval | None = None) -> Array:
-        """(n,) masses in the signal region."""
-
-    def expected(self) -> tuple[float, float]:
-        """Background expected in the signal region."""
-
-
 @dataclass(frozen=True)
 class Background:
     """A known background: its features, its mass spectrum in the signal region, and recorded sideband masses."""
 
-    density: FeatureDensity
-    spectrum: SpectrumModel
+    density: Density
+    spectrum: MassModel
     sideband_mass: Array
     names: tuple[str, ...]
     window: Window

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,29 +89,34 @@ def _signal_region(
     return events.rows(train), events.rows(counted[inside]), counted
 
 
-def _with_checks(
-    scores: Scores,
+def _fit(
     settings: ClassifierSettings,
     train: Sample,
     reference: Sample,
     data: Sample,
     held: Sample,
-    side: Sample,
-    side_row: Int,
-    side_score: NDArray[np.float32],
+    spare: Array,
+    side: tuple[Int, Sample] | None,
     *,
     seed: int,
     device: str,
-) -> Scores:
-    """Scores with those of sideband events and of the sequential cross-check; `held` are the events behind `ref_score`."""
-    scores = replace(scores, side_row=side_row, side_fold=side.fold, side_score=side_score.mean(axis=1))
-    if not settings.sequential_members:
-        return scores
-    lighter = replace(settings, members=settings.sequential_members)
-    found = cross_fit(
-        lighter, train, reference, [data, held], seed=derive_seed(seed, "sequential"), device=device, sequential=True
-    )
-    return replace(scores, sequential_score=found[0].mean(axis=1), ref_sequential_score=found[1].mean(axis=1))
+    progress: Progress | None,
+) -> tuple[list[NDArray[np.float32]], dict[str, Any]]:
+    """Scores `(n, members)` of data, held-out reference and spare events, and the fields of `Scores` for cross-checks.
+
+    With `side`, rows and events of the sidebands, these are scored besides, and data and reference sequentially.
+    """
+    targets = [data, held, _plain(spare, _always(len(spare))), *([side[1]] if side else [])]
+    scored = cross_fit(settings, train, reference, targets, seed=seed, device=device, progress=progress)
+    if side is None:
+        return scored, {}
+    checks = {"side_row": side[0], "side_fold": side[1].fold, "side_score": scored[3].mean(axis=1)}
+    if settings.sequential_members:
+        lighter = replace(settings, members=settings.sequential_members)
+        own_seed = derive_seed(seed, "sequential")
+        found = cross_fit(lighter, train, reference, [data, held], seed=own_seed, device=device, sequential=True)
+        checks |= {"sequential_score": found[0].mean(axis=1), "ref_sequential_score": found[1].mean(axis=1)}
+    return scored, checks
 
 
 def _recorded(
@@ -180,25 +185,21 @@ def score_cathode(
         fold = np.where(held, (np.cumsum(held) % settings.folds).astype(np.int16), np.int16(-1))
     train, data, counted = _signal_region(x, mass, window, settings, limit=limit, seed=seed)
     reference, measuring = _plain(template.features[~held], fold[~held]), _plain(template.features[held], fold[held])
-    if template.transported:  # a sideband event is held out where its transported copies are
+    side = None
+    if checks and template.transported:  # a sideband event is held out where its transported copies are
         rows, first = np.unique(template.row, return_index=True)
         near = np.isin(row, rows)
-        side = _plain(x[near], fold[first][np.searchsorted(rows, row[near])])
-    else:
+        side = row[near], _plain(x[near], fold[first][np.searchsorted(rows, row[near])])
+    elif checks:
         near = window.in_sideband(mass) & in_interval(mass, window.reach(_SIDE_SPAN))
-        side = _plain(x[near], assign_folds(int(near.sum()), settings.folds, seed=derive_seed(seed, "side folds")))
-    scored = cross_fit(
-        settings,
-        train,
-        reference,
-        [data, measuring, _plain(spare, _always(len(spare))), *([side] if checks else [])],
-        seed=seed,
-        device=device,
-        progress=progress,
+        side_fold = assign_folds(int(near.sum()), settings.folds, seed=derive_seed(seed, "side folds"))
+        side = row[near], _plain(x[near], side_fold)
+    scored, found = _fit(
+        settings, train, reference, data, measuring, spare, side, seed=seed, device=device, progress=progress
     )
     ref_part = np.where(template.part[held] == 3, 0, template.part[held]).astype(np.int8)
     for_halves = template.member[held] == 0 if template.transported else ref_part == 1
-    scores = Scores(
+    return Scores(
         "cathode",
         window.name,
         window.counting,
@@ -217,11 +218,7 @@ def score_cathode(
         template.n_seeds,
         not template.transported,
         scored[2].mean(axis=1),
-    )
-    if not checks:
-        return scores
-    return _with_checks(
-        scores, settings, train, reference, data, measuring, side, row[near], scored[3], seed=seed, device=device
+        **found,
     )
 
 
@@ -261,25 +258,17 @@ def score_cwola(
     train, data, counted = _signal_region(x, mass, window, settings, limit=limit, seed=seed)
     fold = assign_folds(int(strips.sum()), settings.folds, seed=derive_seed(seed, "strip folds"))
     reference = Sample(x[strips], fold, weight)
-    near = window.in_sideband(mass) & in_interval(mass, window.reach(max(_SIDE_SPAN, settings.strip_width)))
-    side_fold = assign_folds(int(near.sum()), settings.folds, seed=derive_seed(seed, "side folds"))
-    side_fold[strips[near]] = fold  # strip events were trained on in all folds but their own
-    side = _plain(x[near], side_fold)
-    scored = cross_fit(
-        settings,
-        train,
-        reference,
-        [data, reference, _plain(spare, _always(len(spare))), *([side] if checks else [])],
-        seed=seed,
-        device=device,
-        progress=progress,
+    side = None
+    if checks:
+        near = window.in_sideband(mass) & in_interval(mass, window.reach(max(_SIDE_SPAN, settings.strip_width)))
+        side_fold = assign_folds(int(near.sum()), settings.folds, seed=derive_seed(seed, "side folds"))
+        side_fold[strips[near]] = fold  # strip events were trained on in all folds but their own
+        side = row[near], _plain(x[near], side_fold)
+    scored, found = _fit(
+        settings, train, reference, data, reference, spare, side, seed=seed, device=device, progress=progress
     )
     scores = _recorded("cwola", window, row[counted], data.fold, scored[0], reference, scored[1], scored[2])
-    if not checks:
-        return scores
-    return _with_checks(
-        scores, settings, train, reference, data, reference, side, row[near], scored[3], seed=seed, device=device
-    )
+    return replace(scores, **found)
 
 
 def score_samples(

@@ -9,7 +9,7 @@ from cathode.counts import count_passing, passing, passing_sideband
 from cathode.events import Events
 from cathode.inference import fit_selected_spectrum, sideband_bins
 from cathode.plots.style import COLOURS, NAMES, eps_text, poisson_points, save, with_ratio
-from cathode.regions import Window
+from cathode.regions import Window, count_in_bins
 from cathode.results import Figures
 from cathode.stats.settings import StatisticsSettings
 
@@ -21,16 +21,15 @@ def selected_spectrum(
 
     Sideband events are scored by classifiers that were trained on neither them nor what was made from them.
     """
-    side = events.mass[np.searchsorted(events.row, scores.side_row)]
+    side = events.mass[events.at(scores.side_row)]
     side_passes = passing_sideband(scores, eps)
-    inside = events.mass[np.searchsorted(events.row, scores.row[passing(scores, eps)])]
+    inside = events.mass[events.at(scores.row[passing(scores, eps)])]
     fit, shape = fit_selected_spectrum(side, side_passes, float(len(inside)), window, settings)
     low, high = window.signal
     inner = np.linspace(low, high, 9)
     edges = np.concatenate([sideband_bins(side, window), np.stack([inner[:-1], inner[1:]], axis=1)])
     edges = edges[np.argsort(edges[:, 0])]
-    mass = np.sort(np.concatenate([side[side_passes], inside]))
-    counts = (np.searchsorted(mass, edges[:, 1]) - np.searchsorted(mass, edges[:, 0])).astype(float)
+    counts = count_in_bins(np.concatenate([side[side_passes], inside]), edges)
     centres, widths = edges.mean(axis=1), edges[:, 1] - edges[:, 0]
     unit = window.width / 8
     figure, main, ratio = with_ratio()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +11,12 @@ from scipy.special import xlogy
 from scipy.stats import chi2
 
 from cathode.errors import FitError
-from cathode.loglinear import Basis, LogLinearFit, dijet, fit_log_linear, integral, log_polynomial
+from cathode.loglinear import Basis, dijet, growing_fits, integral, log_polynomial
 
 Array = NDArray[np.float64]
 
 FAMILIES = ("dijet", "polynomial")
 _MAX_PARAMETERS = 5
-_STEP = 0.05
 _GOOD = 0.05
 
 
@@ -94,24 +94,17 @@ def fit_family(
 ) -> SpectrumFit | None:
     """The shortest function of a family that describes the sidebands; None when no fit converges.
 
-    From 2 parameters on, one more is taken while it improves the likelihood at p < 0.05 (Wilks; for Poisson bins the
-    likelihood form of the F-test), up to 5 parameters and two bins per parameter.
+    Grown as `growing_fits` does, up to 5 parameters and two bins per parameter.
     """
     low, high = float(edges.min()), float(edges.max())
-    best: tuple[LogLinearFit, Basis, int] | None = None
-    for n in range(2, min(_MAX_PARAMETERS, len(counts) // 2) + 1):
-        basis = _basis(family, n, low, high, sqrt_s)
-        try:
-            fit = fit_log_linear(edges, counts, basis)
-        except FitError:
-            break
-        if best and chi2.sf(best[0].deviance - fit.deviance, 1) > _STEP:
-            break
-        best = (fit, basis, n)
-    if best is None:
+    most, fit = min(_MAX_PARAMETERS, len(counts) // 2), None
+    with contextlib.suppress(FitError):  # a longer function that does not converge leaves the last that did
+        for accepted in growing_fits(edges, counts, lambda n: _basis(family, n, low, high, sqrt_s), most):
+            fit = accepted
+    if fit is None:
         return None
-    fit, basis, n = best
-    expected, error = integral(fit, basis, interval)
+    n = len(fit.coefficients)
+    expected, error = integral(fit, _basis(family, n, low, high, sqrt_s), interval)
     p_value = float(chi2.sf(fit.deviance, max(len(counts) - n, 1)))
     return SpectrumFit(family, n, expected, error, p_value, tuple(fit.coefficients.tolist()), (low, high), sqrt_s)
 

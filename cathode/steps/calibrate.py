@@ -112,7 +112,7 @@ def measure_overdispersion(
     }
     for method in (m for m in methods if m in LABEL_FREE):
         for eps in working_points:
-            mine = [r for r in rows if r["method"] == method and r["eps_bkg"] == eps]
+            mine = _of(rows, method, eps)
             n, b, m = (np.array([r[k] for r in mine], dtype=float) for k in ("n", "b", "m"))
             z = pulls(n, b, m)
             found = overdispersion(z)
@@ -195,13 +195,13 @@ def calibrate_chain(
                 estimates = hunt.estimate_background(scores, [closures[method]], overdispersion, **keys)
                 for e in estimates.points:
                     c, hit = e.counts, is_signal(scores.row)
-                    statistical = e.overdispersion * e.n_bkg + e.n_bkg**2 / max(c.m, 1.0)
+                    variance = e.overdispersion * e.n_bkg + (e.sigma()["total"] or 0.0) ** 2
                     injected_entries.append(
                         {
                             "toy": t, "strength": strength, "method": method, "eps_bkg": c.eps_bkg,
                             "n_signal": int(hit.sum()), "n_signal_passing": int(hit[passing(scores, c.eps_bkg)].sum()),
                             "n_signal_estimated": c.n_obs - e.n_bkg,
-                            "error": float(np.sqrt(statistical + (e.n_bkg * e.relative_sigma) ** 2)),
+                            "error": float(np.sqrt(variance)),
                             "p_local": primary_p(method, e),
                         }
                     )  # fmt: skip

@@ -302,7 +302,7 @@ def infer(
     """Significances, limits, the mass fit behind each cut, and one pyhf workspace per working point."""
     flags = [] if density.mass.p_value > 0.01 else [f"mass fit of the sidebands: p = {density.mass.p_value:.2g}"]
     expected, error = density.mass.expected()
-    side_mass = events.mass[np.searchsorted(events.row, scores.side_row)]
+    side_mass = events.mass[events.at(scores.side_row)]
     entries, workspaces = [], []
     for point in estimates.points:
         spectrum: tuple[MassFit | None, Sculpting | None] = (None, None)

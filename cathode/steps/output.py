@@ -23,11 +23,10 @@ from cathode.version import __version__
 
 def select(events: Events, scores: Scores, *, working_points: tuple[float, ...]) -> tuple[Selected, ...]:
     """The events that pass each working point, with their rows in the input."""
-    index = np.flatnonzero(np.isin(events.row, scores.row))
     chosen = []
     for eps in working_points:
         mask = passing(scores, eps)
-        e = events[index[mask]]
+        e = events[events.at(scores.row[mask])]
         chosen.append(Selected(e.names, e.row, e.mass, e.features, scores.score[mask]))
     return tuple(chosen)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +11,8 @@ from scipy.special import expit, logit
 from scipy.stats import chi2
 
 from cathode.errors import FitError
-from cathode.loglinear import fit_log_linear, log_polynomial
-from cathode.regions import Interval, Window, in_interval
+from cathode.loglinear import growing_fits, log_polynomial
+from cathode.regions import Interval, Window, count_in_bins, in_interval
 
 Array = NDArray[np.float64]
 
@@ -72,19 +71,16 @@ class MassModel:
         Raises FitError when a sideband is empty or the minimum is not valid.
         """
         low, high = window.reach(settings.span)
-        edges, counts = _histogram(mass, window, low, high, settings.bins_per_width)
+        edges = window.visible_bins(low, high, settings.bins_per_width)
+        counts = count_in_bins(mass, edges)
         if counts.sum() < 50 or len(counts) < 4:
             raise FitError(
                 f"window {window.name}: {counts.sum():.0f} sideband events in {len(counts)} bins between {low:g} and "
                 f"{high:g} GeV, expected at least 50 in 4 for the mass fit"
             )
         centre, scale = float(np.log(low * high) / 2), float(np.log(high / low) / 2)
-        best, order = fit_log_linear(edges, counts, log_polynomial(low, high, 2)), 1
-        while order < min(_MAX_ORDER, len(counts) - 2):
-            trial = fit_log_linear(edges, counts, log_polynomial(low, high, order + 2))
-            if chi2.sf(best.deviance - trial.deviance, 1) > 0.05:
-                break
-            best, order = trial, order + 1
+        most = min(_MAX_ORDER + 1, len(counts) - 1)
+        *_, best = growing_fits(edges, counts, lambda n: log_polynomial(low, high, n), most)
         p_value = float(chi2.sf(best.deviance, len(counts) - len(best.coefficients)))
         own = mass[window.in_signal(mass)] if settings.model == "kde" else np.empty(0)
         if settings.model == "kde" and len(own) < 10:
@@ -132,18 +128,3 @@ class MassModel:
         grid = np.linspace(low, high, 2001)
         cdf = np.concatenate([[0.0], np.cumsum((self.density(grid[1:]) + self.density(grid[:-1])) / 2)])
         return np.interp(rng.random(n), cdf / cdf[-1], grid)
-
-
-def _histogram(mass: Array, window: Window, low: float, high: float, per_width: int) -> tuple[Array, Array]:
-    """Edges `(b, 2)` and counts `(b,)` of the bins that lie wholly in visible sideband."""
-    hidden = sorted({window.signal, *window.hidden})
-    cuts = sorted({low, high, *(min(max(e, low), high) for h in hidden for e in h)})
-    edges, counts = [], []
-    for a, b in itertools.pairwise(cuts):
-        middle = (a + b) / 2
-        if any(h[0] <= middle < h[1] for h in hidden):
-            continue
-        fine = np.linspace(a, b, max(1, round((b - a) / (window.gap[1] - window.gap[0]) * per_width)) + 1)
-        edges += list(itertools.pairwise(fine))
-        counts += list(np.histogram(mass[in_interval(mass, (a, b))], fine)[0])
-    return np.array(edges).reshape(-1, 2), np.array(counts, dtype=float)

@@ -81,9 +81,11 @@ def test_a_biased_signal_response_is_seen():
     error = 5 + 0.05 * true
     good = linearity(true, true + error * rng.standard_normal(len(true)), error)
     assert good["passes"]
+    assert good["slope_error"] < 0.05
     assert good["slope"] == pytest.approx(1, abs=4 * good["slope_error"])
     assert good["coverage_68"] == pytest.approx(0.683, abs=0.1)
     low = linearity(true, 0.8 * true + error * rng.standard_normal(len(true)), error)
+    assert low["slope_error"] < 0.05
     assert low["slope"] == pytest.approx(0.8, abs=4 * low["slope_error"])
     assert not low["passes"]
 
@@ -112,7 +114,7 @@ def test_pseudo_data_follow_the_spectrum_and_never_cross_an_edge(background):
     inside = np.array([WINDOW.in_signal(d.mass).sum() for d in drawn])
     expected = 10000 * 4000 / background.total()
     assert inside.mean() == pytest.approx(expected, abs=4 * np.sqrt(expected / 20))
-    assert inside.var(ddof=1) == pytest.approx(expected, rel=1.5)  # Poisson, not fixed
+    assert 0.3 < inside.var(ddof=1) / expected < 2.3  # Poisson, not fixed: the 99.8 % interval of 20 draws
     for d in drawn:
         assert d.mass.min() >= 2000
         assert d.mass.max() < 5000
