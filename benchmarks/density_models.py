@@ -27,7 +27,7 @@ from sklearn.metrics import roc_auc_score
 from cathode.classifier import ClassifierSettings, Sample, assign_folds, cross_fit
 from cathode.classifier.methods import score_cathode, score_cwola
 from cathode.config import load_config
-from cathode.counts import count_passing
+from cathode.counts import count_passing, efficiency_scores
 from cathode.intake import prepare_events
 from cathode.metrics import roc
 from cathode.template import (
@@ -131,10 +131,9 @@ def main(out: str, *wanted: str) -> None:
 
 def summary(no_signal, hunt, label) -> dict[str, object]:  # type: ignore[no-untyped-def]
     """Closure behind the cuts without signal, and sensitivity with it."""
-    counts = [count_passing(no_signal, eps) for eps in WORKING_POINTS]
-    curve = roc(
-        np.concatenate([hunt.score[label == 1], hunt.extra_score]).astype(float), hunt.score[label == 0].astype(float)
-    )
+    counts = [count_passing(no_signal.scores, eps) for eps in WORKING_POINTS]
+    score, _, spare = efficiency_scores(hunt.scores)
+    curve = roc(np.concatenate([score[label == 1], spare]), score[label == 0])
     return {
         "observed_over_predicted": {f"{c.eps_bkg:g}": [c.n_obs / c.n_bkg, np.sqrt(c.n_obs) / c.n_bkg] for c in counts},
         "max_sic": curve.max_sic(),

@@ -25,8 +25,9 @@ Array = NDArray[np.float64]
 _BINS_PER_WIDTH = 8
 
 
-def counting_input(name: str, e: BackgroundEstimate) -> Counting:
-    """The counting experiment behind one estimate."""
+def counting_input(name: str, e: BackgroundEstimate, expected: tuple[float, float] | None = None) -> Counting:
+    """The counting experiment behind one estimate; `expected` is the sidebands' mass fit before the selection, and its error."""
+    ratio, error = (1.0, 0.0) if expected is None else (expected[0] / e.counts.n_sr, expected[1] / expected[0])
     return Counting(
         name,
         float(e.counts.n_obs),
@@ -36,6 +37,8 @@ def counting_input(name: str, e: BackgroundEstimate) -> Counting:
         e.bootstrap,
         e.non_closure_sigma or 0.0,
         e.nu,
+        ratio,
+        error,
     )
 
 
@@ -52,9 +55,12 @@ def primary_p(method: str, e: BackgroundEstimate, n: float | None = None) -> flo
     """
     c = e.counts
     n = c.n_obs if n is None else n
+    step = 1 / c.n_splits
     if is_reference(method):
-        return p_predictive(n, c.m * 1e6, c.tau * 1e6, mu=0.0, sigma=0.0, nu=float("inf"))
-    return p_predictive(n, c.m, c.tau, mu=_shift(e), sigma=e.relative_sigma, nu=e.nu, overdispersion=e.overdispersion)
+        return p_predictive(n, c.m * 1e6, c.tau * 1e6, mu=0.0, sigma=0.0, nu=float("inf"), step=step)
+    return p_predictive(
+        n, c.m, c.tau, mu=_shift(e), sigma=e.relative_sigma, nu=e.nu, overdispersion=e.overdispersion, step=step
+    )
 
 
 def sequential_z(e: BackgroundEstimate) -> float | None:
@@ -67,6 +73,19 @@ def sequential_z(e: BackgroundEstimate) -> float | None:
         return None
     p = p_predictive(c.n_obs, c.m, c.tau, mu=_shift(e), sigma=e.relative_sigma, nu=e.nu)
     return z_value(p)
+
+
+def signal_yield(e: BackgroundEstimate, expected: float, error: float) -> tuple[float, float]:
+    """Signal events behind the selection and their standard deviation, from `expected` +- `error` background events before it.
+
+    S = n_obs - eps e^mu B with B the sidebands' mass fit. The significance takes all N events of the signal region for
+    background, as they are when there is no signal; a yield may not: eps N counts a share eps of the signal itself as
+    background, at eps = 0.1 and a signal efficiency of 1/2 a fifth of what passes. Variance: v b of the count, the relative
+    errors of the background, and that of B. Not valid where the mass fit is not (see its p-value).
+    """
+    b = e.n_bkg * expected / e.counts.n_sr
+    relative2 = e.template**2 + e.relative_sigma**2 + (error / expected) ** 2
+    return e.counts.n_obs - b, float(np.sqrt(e.overdispersion * b + b**2 * relative2))
 
 
 def _shift(e: BackgroundEstimate) -> float:
@@ -88,11 +107,12 @@ def sideband_bins(mass: Array, window: Window) -> Array:
 
 
 def fit_selected_spectrum(
-    mass: Array, passes: NDArray[np.bool_], n_obs: float, window: Window, settings: StatisticsSettings
+    mass: Array, passes: Array, n_obs: float, window: Window, settings: StatisticsSettings
 ) -> tuple[MassFit | None, Sculpting | None]:
-    """Mass fit behind a cut, and the mass dependence of the cut, from sideband events `mass (b,)` that pass or not."""
+    """Mass fit behind a cut, and the mass dependence of the cut, from sideband events `mass (b,)` and the share of fold
+    splits in which each passes."""
     bins = sideband_bins(mass, window)
-    fit = mass_fit(bins, count_in_bins(mass[passes], bins), n_obs, window.signal, sqrt_s=settings.sqrt_s)
+    fit = mass_fit(bins, count_in_bins(mass, bins, passes), n_obs, window.signal, sqrt_s=settings.sqrt_s)
     return fit, sculpting(mass, passes, window.signal)
 
 
@@ -102,10 +122,11 @@ def hunt_entry(
     e: BackgroundEstimate,
     settings: StatisticsSettings,
     spectrum: tuple[MassFit | None, Sculpting | None],
+    expected: tuple[float, float],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """One entry of `hunts` in summary.json (truth left null) and its pyhf workspace.
 
-    The p-value is `primary_p`.
+    The p-value is `primary_p`; `expected` is the background before the selection by the sidebands' mass fit, and its error.
     """
     c, flags = e.counts, list(e.flags)
     fit, shape = spectrum
@@ -114,7 +135,8 @@ def hunt_entry(
         flags.append(
             f"the selection depends on the mass: {100 * shape.slope:+.0f} +- {100 * shape.slope_error:.0f} % per window width"
         )
-    workspace = build_workspace(counting_input(f"{window.name}_{method}_{c.eps_bkg:g}", e))
+    name = f"{window.name}_{method}_{c.eps_bkg:g}"
+    workspace = build_workspace(counting_input(name, e, None if is_reference(method) else expected))
     p = primary_p(method, e)
     z_workspace: float | None = None
     limit: dict[str, Any] | None = None
@@ -123,12 +145,13 @@ def hunt_entry(
         if e.relative_sigma > 1:
             flags.append("no limit: the background is uncertain by more than a factor e")
         elif settings.limits and not is_reference(method):
-            observed, expected = upper_limit(workspace)
-            limit = {"s_obs": observed, "s_exp": list(expected)}
+            observed, bands = upper_limit(workspace)
+            limit = {"s_obs": observed, "s_exp": list(bands)}
     except Exception as error:  # a fit that fails is a flag, never a number
         log.warning("%s %s eps %g: pyhf fit failed: %s", window, method, c.eps_bkg, error)
         flags.append("pyhf fit failed")
     measured = e.non_closure_mean is not None
+    signal = signal_yield(e, *expected)
     entry = {
         "window": window.name,
         "signal_region": list(window.signal),
@@ -145,6 +168,8 @@ def hunt_entry(
         "overdispersion": e.overdispersion,
         "p_local": p,
         "z_local": z_value(p),
+        "n_sr_expected": {"value": expected[0], "fit_error": expected[1]},
+        "signal_yield": None if is_reference(method) else {"value": signal[0], "sigma": signal[1]},
         "cross_checks": {
             "z_slide": e.generative.z if e.generative else None,
             "z_classical": z_classical(c.n_obs, e.n_bkg) if e.n_bkg > 0 else None,
@@ -185,6 +210,7 @@ def blind_entry(
         "overdispersion": None,
         "p_local": None,
         "z_local": None,
+        "signal_yield": None,
         "cross_checks": None,
         "generative_hunt": None,
         "limit": None,

@@ -21,11 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
-from cathode.classifier import Scores
-from cathode.closure import Closure, ClosureTests
+from cathode.classifier import Scored, Scores
+from cathode.closure import Closure
 from cathode.errors import ArtefactError
 from cathode.events import Events, Labels
-from cathode.results import Estimates, Figures, Hunts, Json, Page, Selected, Truth
+from cathode.results import Estimates, Figures, Hunts, Json, Page, PseudoExperiments, Selected, Truth
 from cathode.template import DensityEnsemble, Template
 from cathode.template.flows import FlowDensity, FlowSettings
 from cathode.template.histogram import HistogramDensity, HistogramSettings
@@ -37,7 +37,7 @@ _NESTED = {
     c.__name__: c
     for c in (
         DensityEnsemble, HistogramDensity, HistogramSettings, FlowDensity, FlowSettings, Gaussianiser, LogitScaler,
-        MassModel, Scores, ClosureTests,
+        MassModel, Scored, Scores,
     )
 }  # fmt: skip
 _KINDS: dict[type, tuple[str, str]] = {
@@ -46,12 +46,12 @@ _KINDS: dict[type, tuple[str, str]] = {
     Template: ("template", "parquet"),
     Selected: ("selected", "parquet"),
     DensityEnsemble: ("density", "npz"),
-    Scores: ("scores", "npz"),
-    ClosureTests: ("closure_tests", "npz"),
+    Scored: ("scores", "npz"),
     Closure: ("closure", "json"),
     Estimates: ("background", "json"),
     Hunts: ("hunts", "json"),
     Truth: ("truth", "json"),
+    PseudoExperiments: ("pseudo_experiments", "json"),
     Json: ("json", "raw"),
     Page: ("page", "raw"),
     Figures: ("figures", "folder"),
@@ -165,12 +165,12 @@ def _read_parquet(path: Path, kind: type, expected: str) -> Any:
     return kind(**values)
 
 
-# --- npz: any nesting of dataclasses, dictionaries and lists around arrays
+# --- npz: any nesting of dataclasses, dictionaries and lists around arrays; an array that occurs twice is stored once
 
 
 def _encode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
     if isinstance(value, np.ndarray):
-        key = f"a{len(arrays):05d}"
+        key = next((k for k, v in arrays.items() if v is value), f"a{len(arrays):05d}")
         arrays[key] = np.ascontiguousarray(value)
         return {"$array": key}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -89,10 +89,12 @@ def in_interval(mass: Array, interval: Interval) -> Mask:
     return (mass >= interval[0]) & (mass < interval[1])
 
 
-def count_in_bins(mass: Array, edges: Array) -> Array:
-    """Events `(b,)` in bins `edges (b, 2)`, each half open, which need not touch."""
-    ordered = np.sort(mass)
-    return (np.searchsorted(ordered, edges[:, 1]) - np.searchsorted(ordered, edges[:, 0])).astype(float)
+def count_in_bins(mass: Array, edges: Array, weight: Array | None = None) -> Array:
+    """Events `(b,)`, or the sum of their weights, in bins `edges (b, 2)`, each half open, which need not touch."""
+    order = np.argsort(mass, kind="stable")
+    total = np.concatenate([[0.0], np.cumsum(np.ones(len(mass)) if weight is None else weight[order])])
+    low, high = np.searchsorted(mass[order], edges.T)
+    return np.asarray(total[high] - total[low])
 
 
 @dataclass(frozen=True)

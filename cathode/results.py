@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cathode.background import BackgroundEstimate
+from cathode.closure import ClosurePoint
+from cathode.counts import PassingCounts
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,48 @@ class Selected:
 
     Attributes:
         names: feature names.
-        row: (n,) row in the input; mass (n,) GeV; features (n, d); score (n,) out of fold.
+        row: (n,) row in the input; mass (n,) GeV; features (n, d); score (n,): -log10 of the background efficiency at which
+            the event just passes, out of fold.
     """
 
     names: tuple[str, ...]
     row: NDArray[np.int64]
     mass: NDArray[np.float64]
     features: NDArray[np.float64]
-    score: NDArray[np.float32]
+    score: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PseudoExperiment:
+    """One pseudo-experiment of one method: everything that significances are computed from, before any of it is combined.
+
+    Attributes:
+        toy: number of the background; strength: injected signal in units of sqrt(B), None without.
+        method: cathode or cwola; n_bootstraps, n_seeds: layout of its density members.
+        counts, closure: per working point.
+        n_expected, n_expected_error: background in the signal region before the selection, from the sidebands' mass fit.
+        n_signal: injected events in the signal region; n_signal_passing: those that pass, per working point.
+    """
+
+    toy: int
+    strength: float | None
+    method: str
+    n_bootstraps: int
+    n_seeds: int
+    counts: tuple[PassingCounts, ...]
+    closure: tuple[ClosurePoint, ...]
+    n_expected: float
+    n_expected_error: float
+    n_signal: int
+    n_signal_passing: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class PseudoExperiments:
+    """A batch of them."""
+
+    window: str
+    experiments: tuple[PseudoExperiment, ...]
 
 
 @dataclass(frozen=True)

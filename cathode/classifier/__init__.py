@@ -26,15 +26,19 @@ class ClassifierSettings:
     Attributes:
         model: `boosted_trees` or `network`.
         folds: k; an event is scored only by members that were not trained on its fold.
-        members: classifiers averaged per fold; 10 to 15 suffice (more buy nothing measurable).
-        sequential_members: the same for the sequential cross-check; 0 leaves it out.
+        members: classifiers averaged per fold and split.
+        splits: fold splits, each with classifiers of its own, over which counts are averaged. Where a classifier finds nothing
+            real, another split selects other events, and the average scatters half as much as a single count; where it
+            finds something, all splits select the same.
+        sequential_members: classifiers per fold of the sequential cross-check (first split only); 0 leaves it out.
         strip_width: CWoLa's reference strips on either side, in widths of the signal region.
         boosted_trees, network: settings of each model.
     """
 
     model: Literal["boosted_trees", "network"] = "boosted_trees"
     folds: int = 5
-    members: int = 10
+    members: int = 4
+    splits: int = 3
     sequential_members: int = 4
     strip_width: float = 0.5
     boosted_trees: TreeSettings = TreeSettings()
@@ -45,6 +49,8 @@ class ClassifierSettings:
             raise ConfigError(f"classifier.folds: found {self.folds}, expected at least 2")
         if self.members < 4:
             raise ConfigError(f"classifier.members: found {self.members}, expected at least 4 (two per half ensemble)")
+        if self.splits < 1:
+            raise ConfigError(f"classifier.splits: found {self.splits}, expected at least 1")
         if self.sequential_members != 0 and self.sequential_members < 4:
             raise ConfigError(
                 f"classifier.sequential_members: found {self.sequential_members}, expected 0 or at least 4"
@@ -72,7 +78,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Scores:
-    """Out-of-fold scores of one method in one signal region. Higher means more data-like.
+    """Out-of-fold scores of one method in one signal region and one fold split. Higher means more data-like.
 
     Attributes:
         method: cathode, cwola, idealised or supervised.
@@ -139,6 +145,23 @@ class Scores:
         """The same scores without those of single members, which only the half-ensemble significance needs."""
         none = np.empty((0, 0), dtype=np.float32)
         return replace(self, member_score=none, ref_threshold_member_score=none)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one method scored: its (pseudo) signal regions, each once per fold split; the splits of a region follow each other."""
+
+    scores: tuple[Scores, ...]
+
+    @property
+    def method(self) -> str:
+        """cathode, cwola, idealised or supervised."""
+        return self.scores[0].method
+
+    def regions(self) -> list[tuple[Scores, ...]]:
+        """The splits of each region."""
+        names = dict.fromkeys(s.window for s in self.scores)
+        return [tuple(s for s in self.scores if s.window == name) for name in names]
 
 
 def assign_folds(n: int, folds: int, *, seed: int) -> Int:

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cathode.classifier import ClassifierSettings, Sample, Scores, assign_folds, cross_fit
+from cathode.classifier import ClassifierSettings, Sample, Scored, Scores, assign_folds, cross_fit
 from cathode.errors import FitError
 from cathode.regions import Window, in_interval
 from cathode.seeds import derive_seed
@@ -72,10 +72,23 @@ def _always(n: int) -> Int:
     return np.full(n, -1, dtype=np.int16)
 
 
+def _splits(
+    settings: ClassifierSettings, seed: int, progress: Progress | None
+) -> Iterator[tuple[int, bool, Progress | None]]:
+    """Per fold split: its seed, whether it is the first, and where it reports."""
+
+    def of_all(split: int) -> Progress | None:
+        total = settings.splits * settings.folds
+        return None if progress is None else lambda done, _: progress(split * settings.folds + done, total)
+
+    for split in range(settings.splits):
+        yield derive_seed(seed, "split", split), split == 0, of_all(split)
+
+
 def _signal_region(
     x: Array, mass: Array, window: Window, settings: ClassifierSettings, *, limit: int | None, seed: int
-) -> tuple[Sample, Sample, NDArray[np.bool_]]:
-    """Signal-region events that train (at most `limit`, drawn by seed), those that are counted, and the mask of the latter.
+) -> tuple[Sample, Sample]:
+    """Signal-region events that train (at most `limit`, drawn by seed), and those that are counted.
 
     Counted events that do not train have a fold all the same: they are scored like those that do.
     """
@@ -86,7 +99,7 @@ def _signal_region(
         train[:] = False
         train[np.random.default_rng(derive_seed(seed, "limit")).choice(len(inside), limit, replace=False)] = True
     counted = in_interval(mass, window.counting)
-    return events.rows(train), events.rows(counted[inside]), counted
+    return events.rows(train), events.rows(counted[inside])
 
 
 def _fit(
@@ -100,18 +113,20 @@ def _fit(
     *,
     seed: int,
     device: str,
+    sequential: bool,
     progress: Progress | None,
 ) -> tuple[list[NDArray[np.float32]], dict[str, Any]]:
     """Scores `(n, members)` of data, held-out reference and spare events, and the fields of `Scores` for cross-checks.
 
-    With `side`, rows and events of the sidebands, these are scored besides, and data and reference sequentially.
+    With `side`, rows and events of the sidebands, these are scored besides and, if `sequential`, data and reference
+    sequentially.
     """
     targets = [data, held, _plain(spare, _always(len(spare))), *([side[1]] if side else [])]
     scored = cross_fit(settings, train, reference, targets, seed=seed, device=device, progress=progress)
     if side is None:
         return scored, {}
     checks = {"side_row": side[0], "side_fold": side[1].fold, "side_score": scored[3].mean(axis=1)}
-    if settings.sequential_members:
+    if sequential and settings.sequential_members:
         lighter = replace(settings, members=settings.sequential_members)
         own_seed = derive_seed(seed, "sequential")
         found = cross_fit(lighter, train, reference, [data, held], seed=own_seed, device=device, sequential=True)
@@ -164,8 +179,8 @@ def score_cathode(
     limit: int | None = None,
     checks: bool = True,
     progress: Progress | None = None,
-) -> Scores:
-    """Signal-region data against the template.
+) -> Scored:
+    """Signal-region data against the template, once per fold split.
 
     Template events of one source share a fold, so that no classifier is measured on events it was trained with. Sampled
     events have no source: their training part serves every fold.
@@ -177,49 +192,47 @@ def score_cathode(
         limit: at most so many signal-region events train the classifier.
         checks: also score recorded sideband events and, sequentially, all others.
     """
-    held = template.part > 0
-    if template.transported:
-        n_sources = int(template.source.max()) + 1
-        fold = assign_folds(n_sources, settings.folds, seed=derive_seed(seed, "source folds"))[template.source]
-    else:
-        fold = np.where(held, (np.cumsum(held) % settings.folds).astype(np.int16), np.int16(-1))
-    train, data, counted = _signal_region(x, mass, window, settings, limit=limit, seed=seed)
-    reference, measuring = _plain(template.features[~held], fold[~held]), _plain(template.features[held], fold[held])
-    side = None
-    if checks and template.transported:  # a sideband event is held out where its transported copies are
+    held, counted = template.part > 0, in_interval(mass, window.counting)
+    n_sources = int(template.source.max()) + 1
+    made, of_data = template.features[~held], row[counted]
+    held_features, source, member = template.features[held], template.source[held], template.member[held]
+    part = np.where(template.part[held] == 3, 0, template.part[held]).astype(np.int8)
+    weight = np.ones(int(held.sum()))
+    for_halves = member == 0 if template.transported else part == 1
+    near, first = np.zeros(len(mass), dtype=bool), np.empty(0, dtype=np.int64)
+    if checks and template.transported:
         rows, first = np.unique(template.row, return_index=True)
         near = np.isin(row, rows)
-        side = row[near], _plain(x[near], fold[first][np.searchsorted(rows, row[near])])
+        first = first[np.searchsorted(rows, row[near])]
     elif checks:
         near = window.in_sideband(mass) & in_interval(mass, window.reach(_SIDE_SPAN))
-        side_fold = assign_folds(int(near.sum()), settings.folds, seed=derive_seed(seed, "side folds"))
-        side = row[near], _plain(x[near], side_fold)
-    scored, found = _fit(
-        settings, train, reference, data, measuring, spare, side, seed=seed, device=device, progress=progress
-    )
-    ref_part = np.where(template.part[held] == 3, 0, template.part[held]).astype(np.int8)
-    for_halves = template.member[held] == 0 if template.transported else ref_part == 1
-    return Scores(
-        "cathode",
-        window.name,
-        window.counting,
-        row[counted],
-        data.fold,
-        scored[0].mean(axis=1),
-        scored[0],
-        scored[1].mean(axis=1),
-        fold[held],
-        np.ones(int(held.sum()), dtype=np.float32),
-        ref_part,
-        template.source[held],
-        template.member[held],
-        scored[1][for_halves],
-        template.n_bootstraps,
-        template.n_seeds,
-        not template.transported,
-        scored[2].mean(axis=1),
-        **found,
-    )
+    side_row, side_features = row[near], x[near]
+    out = []
+    for own_seed, is_first, report in _splits(settings, seed, progress):
+        if template.transported:
+            of_sources = assign_folds(n_sources, settings.folds, seed=derive_seed(own_seed, "source folds"))
+            fold = of_sources[template.source]
+        else:
+            fold = np.where(held, (np.cumsum(held) % settings.folds).astype(np.int16), np.int16(-1))
+        train, data = _signal_region(x, mass, window, settings, limit=limit, seed=own_seed)
+        side = None
+        if checks and template.transported:  # a sideband event is held out where its transported copies are
+            side = side_row, _plain(side_features, fold[first])
+        elif checks:
+            side_fold = assign_folds(len(side_row), settings.folds, seed=derive_seed(own_seed, "side folds"))
+            side = side_row, _plain(side_features, side_fold)
+        scored, found = _fit(
+            settings, train, _plain(made, fold[~held]), data, _plain(held_features, fold[held]), spare, side,
+            seed=own_seed, device=device, sequential=is_first, progress=report,
+        )  # fmt: skip
+        out.append(
+            Scores(
+                "cathode", window.name, window.counting, of_data, data.fold, scored[0].mean(axis=1), scored[0],
+                scored[1].mean(axis=1), fold[held], weight, part, source, member, scored[1][for_halves],
+                template.n_bootstraps, template.n_seeds, not template.transported, scored[2].mean(axis=1), **found,
+            )
+        )  # fmt: skip
+    return Scored(tuple(out))
 
 
 def score_cwola(
@@ -235,8 +248,8 @@ def score_cwola(
     limit: int | None = None,
     checks: bool = True,
     progress: Progress | None = None,
-) -> Scores:
-    """Signal-region data against the recorded events of two neighbouring strips, each with half of the weight.
+) -> Scored:
+    """Signal region against the recorded events of two neighbouring strips, each with half of the weight, once per fold split.
 
     Source: Collins, Howe, Nachman, arXiv:1805.02664; equal weights as in arXiv:2109.00546. Biased by any feature that
     depends on the mass. The strips' events set thresholds and measure efficiencies out of fold; they are too few to
@@ -255,20 +268,25 @@ def score_cwola(
         )
     strips = low | high
     weight = np.where(low, 0.5 / low.sum(), 0.5 / high.sum())[strips] * strips.sum()
-    train, data, counted = _signal_region(x, mass, window, settings, limit=limit, seed=seed)
-    fold = assign_folds(int(strips.sum()), settings.folds, seed=derive_seed(seed, "strip folds"))
-    reference = Sample(x[strips], fold, weight)
-    side = None
-    if checks:
-        near = window.in_sideband(mass) & in_interval(mass, window.reach(max(_SIDE_SPAN, settings.strip_width)))
-        side_fold = assign_folds(int(near.sum()), settings.folds, seed=derive_seed(seed, "side folds"))
-        side_fold[strips[near]] = fold  # strip events were trained on in all folds but their own
-        side = row[near], _plain(x[near], side_fold)
-    scored, found = _fit(
-        settings, train, reference, data, reference, spare, side, seed=seed, device=device, progress=progress
-    )
-    scores = _recorded("cwola", window, row[counted], data.fold, scored[0], reference, scored[1], scored[2])
-    return replace(scores, **found)
+    near = window.in_sideband(mass) & in_interval(mass, window.reach(max(_SIDE_SPAN, settings.strip_width)))
+    of_data = row[in_interval(mass, window.counting)]
+    out = []
+    for own_seed, is_first, report in _splits(settings, seed, progress):
+        train, data = _signal_region(x, mass, window, settings, limit=limit, seed=own_seed)
+        fold = assign_folds(int(strips.sum()), settings.folds, seed=derive_seed(own_seed, "strip folds"))
+        reference = Sample(x[strips], fold, weight)
+        side = None
+        if checks:
+            side_fold = assign_folds(int(near.sum()), settings.folds, seed=derive_seed(own_seed, "side folds"))
+            side_fold[strips[near]] = fold  # strip events were trained on in all folds but their own
+            side = row[near], _plain(x[near], side_fold)
+        scored, found = _fit(
+            settings, train, reference, data, reference, spare, side,
+            seed=own_seed, device=device, sequential=is_first, progress=report,
+        )  # fmt: skip
+        one = _recorded("cwola", window, of_data, data.fold, scored[0], reference, scored[1], scored[2])
+        out.append(replace(one, **found))
+    return Scored(tuple(out))
 
 
 def score_samples(
@@ -280,13 +298,16 @@ def score_samples(
     *,
     seed: int,
     device: str = "cpu",
-) -> Scores:
+) -> Scored:
     """Two samples `x (n, d)` and `reference (r, d)`, k-fold: the classifier alone, for its calibration."""
-    data = _plain(x, assign_folds(len(x), settings.folds, seed=derive_seed(seed, "folds")))
-    fold = assign_folds(len(reference), settings.folds, seed=derive_seed(seed, "reference folds"))
-    against = _plain(reference, fold)
-    scored = cross_fit(settings, data, against, [data, against], seed=seed, device=device)
-    return _recorded(method, window, np.arange(len(x)), data.fold, scored[0], against, scored[1], None)
+    out = []
+    for own_seed, _, _ in _splits(settings, seed, None):
+        data = _plain(x, assign_folds(len(x), settings.folds, seed=derive_seed(own_seed, "folds")))
+        fold = assign_folds(len(reference), settings.folds, seed=derive_seed(own_seed, "reference folds"))
+        against = _plain(reference, fold)
+        scored = cross_fit(settings, data, against, [data, against], seed=own_seed, device=device)
+        out.append(_recorded(method, window, np.arange(len(x)), data.fold, scored[0], against, scored[1], None))
+    return Scored(tuple(out))
 
 
 def score_reference(
@@ -301,7 +322,7 @@ def score_reference(
     seed: int,
     device: str = "cpu",
     progress: Progress | None = None,
-) -> Scores:
+) -> Scored:
     """Reference classifiers with truth labels: an upper bound for the others, never a search.
 
     `idealised`: data against true background, the limit of a perfect template. One random half of the signal region
@@ -309,33 +330,29 @@ def score_reference(
     `supervised`: true signal (spare events included, out of fold) against true background.
     The true background of the signal region sets thresholds and measures efficiencies.
     """
-    fold = assign_folds(len(x), settings.folds, seed=derive_seed(seed, "folds"))
-    spare_fold = assign_folds(len(spare), settings.folds, seed=derive_seed(seed, "spare folds"))
-    events, background = _plain(x, fold), label == 0
-    targets = [events, _plain(spare, spare_fold if method == "supervised" else _always(len(spare)))]
-    if method == "supervised":
-        signal = Sample(
-            np.concatenate([x[~background], spare]),
-            np.concatenate([fold[~background], spare_fold]),
-            np.ones(int((~background).sum()) + len(spare)),
-        )
-        scored = cross_fit(
-            settings, signal, events.rows(background), targets, seed=seed, device=device, progress=progress
-        )
-    else:
-        half = np.random.default_rng(derive_seed(seed, "halves")).permutation(np.arange(len(x)) % 2)
-        both = [
-            cross_fit(
-                settings,
-                events.rows(half == h),
-                events.rows((half != h) & background),
-                targets,
-                seed=derive_seed(seed, "half", h),
-                device=device,
-                progress=progress,
+    background, out = label == 0, []
+    for own_seed, _, report in _splits(settings, seed, progress):
+        fold = assign_folds(len(x), settings.folds, seed=derive_seed(own_seed, "folds"))
+        spare_fold = assign_folds(len(spare), settings.folds, seed=derive_seed(own_seed, "spare folds"))
+        events = _plain(x, fold)
+        known = events.rows(background)
+        targets = [events, _plain(spare, spare_fold if method == "supervised" else _always(len(spare)))]
+        if method == "supervised":
+            signal = Sample(
+                np.concatenate([x[~background], spare]),
+                np.concatenate([fold[~background], spare_fold]),
+                np.ones(int((~background).sum()) + len(spare)),
             )
-            for h in (0, 1)
-        ]
-        scored = [(a + b) / 2 for a, b in zip(*both, strict=True)]
-    known = events.rows(background)
-    return _recorded(method, window, row, fold, scored[0], known, scored[0][background], scored[1])
+            scored = cross_fit(settings, signal, known, targets, seed=own_seed, device=device, progress=report)
+        else:
+            half = np.random.default_rng(derive_seed(own_seed, "halves")).permutation(np.arange(len(x)) % 2)
+            both = [
+                cross_fit(
+                    settings, events.rows(half == h), events.rows((half != h) & background), targets,
+                    seed=derive_seed(own_seed, "half", h), device=device, progress=report,
+                )
+                for h in (0, 1)
+            ]  # fmt: skip
+            scored = [(a + b) / 2 for a, b in zip(*both, strict=True)]
+        out.append(_recorded(method, window, row, fold, scored[0], known, scored[0][background], scored[1]))
+    return Scored(tuple(out))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cathode.classifier import Scores
+from cathode.classifier import Scored
 from cathode.counts import count_passing, passing, passing_sideband
 from cathode.events import Events
 from cathode.inference import fit_selected_spectrum, sideband_bins
@@ -15,26 +15,26 @@ from cathode.stats.settings import StatisticsSettings
 
 
 def selected_spectrum(
-    events: Events, scores: Scores, window: Window, eps: float, settings: StatisticsSettings
+    events: Events, scores: Scored, window: Window, eps: float, settings: StatisticsSettings
 ) -> Figures:
     """Events that pass in the signal region and in the sidebands around it, with the fit to the sidebands.
 
     Sideband events are scored by classifiers that were trained on neither them nor what was made from them.
     """
-    side = events.mass[events.at(scores.side_row)]
-    side_passes = passing_sideband(scores, eps)
-    inside = events.mass[events.at(scores.row[passing(scores, eps)])]
-    fit, shape = fit_selected_spectrum(side, side_passes, float(len(inside)), window, settings)
+    first, n_obs = scores.scores[0], count_passing(scores.scores, eps).n_obs
+    side, inside = events.mass[events.at(first.side_row)], events.mass[events.at(first.row)]
+    side_passes, passes = passing_sideband(scores.scores, eps), passing(scores.scores, eps)
+    fit, shape = fit_selected_spectrum(side, side_passes, n_obs, window, settings)
     low, high = window.signal
     inner = np.linspace(low, high, 9)
     edges = np.concatenate([sideband_bins(side, window), np.stack([inner[:-1], inner[1:]], axis=1)])
     edges = edges[np.argsort(edges[:, 0])]
-    counts = count_in_bins(np.concatenate([side[side_passes], inside]), edges)
+    counts = count_in_bins(np.concatenate([side, inside]), edges, np.concatenate([side_passes, passes]))
     centres, widths = edges.mean(axis=1), edges[:, 1] - edges[:, 0]
     unit = window.width / 8
     figure, main, ratio = with_ratio()
     poisson_points(main, centres, counts, unit / widths, label=f"Events with {eps_text(eps)}")
-    template = count_passing(scores, eps).n_bkg * unit / window.width
+    template = count_passing(scores.scores, eps).n_bkg * unit / window.width
     main.hlines(template, low, high, color=COLOURS[scores.method], ls=":", lw=2, label="Reference, mean of the region")
     drawn: dict[str, object] = {"edges": edges, "counts": counts, "template_per_bin": template}
     if fit:
@@ -46,7 +46,7 @@ def selected_spectrum(
         main.plot(fine, fit.chosen.density(fine) * unit, color=COLOURS["idealised"], lw=1.6, label=label)
         pull = (counts - curve) / np.sqrt(np.maximum(curve, 1e-9))
         ratio.bar(centres, pull, widths * 0.9, color=COLOURS["data"], alpha=0.6)
-        drawn |= {"fit": curve, "expected": fit.chosen.expected, "sigma": fit.sigma, "n_obs": len(inside), "z": fit.z}
+        drawn |= {"fit": curve, "expected": fit.chosen.expected, "sigma": fit.sigma, "n_obs": n_obs, "z": fit.z}
         drawn["alternates"] = [a.expected for a in fit.alternates]
     if shape:
         drawn["efficiency_slope"] = [shape.slope, shape.slope_error, shape.p_value]

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from cathode.classifier import Scores
+from cathode.classifier import Scored
 from cathode.classifier.methods import NEED_LABELS
 from cathode.closure import Closure
-from cathode.counts import count_passing, passing, thresholds
+from cathode.counts import count_passing, efficiency_scores, passing_reference, select_events
 from cathode.events import Events
 from cathode.plots.spectrum import selected_spectrum
 from cathode.plots.style import COLOURS, NAMES, eps_text, label_of, poisson_points, save, with_ratio
@@ -27,7 +27,7 @@ def draw(
     events: Events,
     density: DensityEnsemble,
     template: list[Template],
-    scores: list[Scores],
+    scores: list[Scored],
     closure: list[Closure],
     window: Window,
     working_points: tuple[float, ...],
@@ -42,7 +42,7 @@ def draw(
     eps = middle(working_points)
     for s in scores:
         files |= score_distribution(s, working_points).files
-        if len(s.side_row):
+        if len(s.scores[0].side_row):
             files |= selected_spectrum(events, s, window, eps, statistics).files
         if s.method == "cathode" and template:
             inside = events[window.in_signal(events.mass)]
@@ -112,18 +112,19 @@ def sideband_features(events: Events, density: DensityEnsemble, window: Window) 
     )
 
 
-def _after_selection(name: str, inside: Events, template: Template, scores: Scores, eps: float) -> Figures:
+def _after_selection(name: str, inside: Events, template: Template, scores: Scored, eps: float) -> Figures:
     """Signal-region data and template behind one working point, the template scaled to the predicted yield."""
     held = template.features[template.part > 0]
-    cut = np.zeros(len(held), dtype=bool)
-    for f, threshold in thresholds(scores, eps).items():
-        cut |= (scores.ref_fold == f) & (scores.ref_score >= threshold)
-    counts = count_passing(scores, eps)
-    scale = counts.n_bkg / max(int(cut.sum()), 1)
-    title = f"{scores.window}: signal region after the CATHODE selection, {eps_text(eps)}"
-    copies = int(cut.sum()) / max(counts.m, 1.0)
-    data = inside.features[passing(scores, eps)]
-    return feature_comparison(name, title, inside, data, held[cut], scale, bins=20, copies=copies)
+    share = passing_reference(scores.scores, eps)
+    counts = count_passing(scores.scores, eps)
+    scale = counts.n_bkg / max(float(share.sum()), 1.0)
+    title = f"{scores.scores[0].window}: signal region after the CATHODE selection, {eps_text(eps)}"
+    copies = float(share.sum()) / max(counts.m, 1.0)
+    data = inside.features[select_events(scores.scores, eps)]
+    cut = share > 0
+    return feature_comparison(
+        name, title, inside, data, held[cut], scale, bins=20, copies=copies, weight=share[cut]
+    )
 
 
 def feature_comparison(
@@ -136,10 +137,11 @@ def feature_comparison(
     *,
     bins: int = 40,
     copies: float = 1.0,
+    weight: Array | None = None,
 ) -> Figures:
     """Data, template and their ratio, one column per feature; the band is the template's statistical error.
 
-    `copies` template events come from one recorded event on average.
+    `copies` template events come from one recorded event on average; `weight` are the template's weights.
     """
     d = len(events.names)
     figure, axes = plt.subplots(
@@ -155,7 +157,7 @@ def feature_comparison(
         edges = np.linspace(low, high, bins + 1)
         centres = (edges[1:] + edges[:-1]) / 2
         observed = np.histogram(data[:, j], edges)[0].astype(float)
-        raw = np.histogram(template[:, j], edges)[0].astype(float)
+        raw = np.histogram(template[:, j], edges, weights=weight)[0].astype(float)
         expected = raw * scale
         main, ratio = axes[0, j], axes[1, j]
         main.stairs(expected, edges, fill=True, color=COLOURS["template"], alpha=0.3, label="Template")
@@ -185,35 +187,37 @@ def _ratio(axes: Axes, edges: Array, centres: Array, observed: Array, raw: Array
     axes.set_ylim(max(0.0, 1 - top), 1 + top)
 
 
-def score_distribution(scores: Scores, working_points: tuple[float, ...]) -> Figures:
-    """Out-of-fold scores of data and reference, the reference scaled to the data, with the thresholds."""
-    top = float(np.quantile(scores.ref_score, 0.9999))
-    edges = np.linspace(float(np.quantile(scores.ref_score, 1e-4)), max(top, float(scores.score.max())), 51)
+def score_distribution(scores: Scored, working_points: tuple[float, ...]) -> Figures:
+    """Out-of-fold scores of data and reference, the reference scaled to the data, with the working points."""
+    first = scores.scores[0]
+    data, reference, _ = efficiency_scores(scores.scores)
+    edges = np.linspace(0, max(4.0, float(data.max()), float(reference.max())), 51)
     centres = (edges[1:] + edges[:-1]) / 2
-    observed = np.histogram(scores.score, edges)[0].astype(float)
-    w = scores.ref_weight.astype(float)
-    raw = np.histogram(scores.ref_score, edges)[0].astype(float)
-    expected = np.histogram(scores.ref_score, edges, weights=w)[0] * len(scores.score) / w.sum()
+    observed = np.histogram(data, edges)[0].astype(float)
+    w = first.ref_weight.astype(float)
+    raw = np.histogram(reference, edges)[0].astype(float)
+    expected = np.histogram(reference, edges, weights=w)[0] * len(data) / w.sum()
+    copies = len(reference) / len(np.unique(first.ref_source))
     figure, main, ratio = with_ratio()
-    reference = "Sideband strips" if scores.method == "cwola" else "Template"
+    name = "Sideband strips" if scores.method == "cwola" else "Template"
     if scores.method in NEED_LABELS:
-        reference = "True background"
-    main.stairs(expected, edges, fill=True, color=COLOURS[scores.method], alpha=0.3, label=f"{reference} (scaled)")
+        name = "True background"
+    main.stairs(expected, edges, fill=True, color=COLOURS[scores.method], alpha=0.3, label=f"{name} (scaled)")
     poisson_points(main, centres, observed, label="Data in the signal region")
-    cuts = {eps: float(np.mean(list(thresholds(scores, eps).values()))) for eps in working_points}
-    for eps, cut in cuts.items():
+    for eps in working_points:
+        cut = -np.log10(eps)
         for axes in (main, ratio):
             axes.axvline(cut, color="#999999", ls="--", lw=1)
         main.text(
             cut, 0.98, f" {eps_text(eps)}", transform=main.get_xaxis_transform(), rotation=90, va="top", fontsize=9
         )
-    _ratio(ratio, edges, centres, observed, raw, expected)
+    _ratio(ratio, edges, centres, observed, raw / copies, expected)
     main.set(yscale="log", ylabel="Events / bin", ylim=(0.3, None))
-    main.set_title(f"{scores.window}: {NAMES[scores.method]} score, out of fold", loc="left", fontsize=11)
-    main.legend(loc="lower left")
-    ratio.set(xlabel="Classifier score (log-odds)", ylabel="Data / ref.")
-    drawn = {"edges": edges, "data": observed, "reference": expected, "thresholds": cuts}
-    return save(figure, f"{scores.window}_{scores.method}_scores", drawn)
+    main.set_title(f"{first.window}: {NAMES[scores.method]} score, out of fold", loc="left", fontsize=11)
+    main.legend(loc="upper right")
+    ratio.set(xlabel=r"Score: $-\log_{10}$ of the background efficiency", ylabel="Data / ref.")
+    drawn = {"edges": edges, "data": observed, "reference": expected}
+    return save(figure, f"{first.window}_{scores.method}_scores", drawn)
 
 
 def closure_forest(closure: Closure) -> Figures:

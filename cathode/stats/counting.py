@@ -94,14 +94,25 @@ def effective_dof(components: Sequence[tuple[float, float]]) -> float:
 
 
 def p_predictive(
-    n: float, m: float, tau: float, *, mu: float, sigma: float, nu: float, overdispersion: float = 1.0, nodes: int = 401
+    n: float,
+    m: float,
+    tau: float,
+    *,
+    mu: float,
+    sigma: float,
+    nu: float,
+    overdispersion: float = 1.0,
+    step: float = 1.0,
+    nodes: int = 401,
 ) -> float:
     """Predictive p-value of `n` observed events: the primary statistic.
 
-    p = int dt f_nu(t) I_{F/(F+tau)}(n/v, m/v + 1/2), F = exp(mu + sigma t): a Poisson count over a background known from
+    p = int dt f_nu(t) I_{F/(F+tau)}(x, m/v + 1/2), F = exp(mu + sigma t): a Poisson count over a background known from
     m reference events of exposure tau, times a relative bias whose logarithm has mean `mu` and scale `sigma`, the
-    scale itself estimated with `nu` degrees of freedom (Student's t). `overdispersion` v >= 1 inflates the counting
-    part only, for counts of correlated folds.
+    scale itself estimated with `nu` degrees of freedom (Student's t). `overdispersion` v scales the counting
+    part only, for counts of correlated folds or averages of several. `step` is the spacing of possible counts: x = n for
+    v = step = 1, and x = n/v + (1 - step/v)/2 in general, the continuity correction that makes the value "this count or
+    a higher one" for averages too.
 
     A Bayes-frequentist hybrid (Jeffreys prior on the reference rate, predictive in the bias): close to uniform under
     background in toys to 3 sigma; its far tail is set by the t distribution and is not tested beyond.
@@ -109,16 +120,17 @@ def p_predictive(
     """
     if n <= 0:
         return 1.0
+    x = n / overdispersion + (1 - step / overdispersion) / 2
     if sigma == 0:
         shift = np.exp(mu)
-        return float(betainc(n / overdispersion, m / overdispersion + 0.5, shift / (shift + tau)))
+        return float(betainc(x, m / overdispersion + 0.5, shift / (shift + tau)))
     u = np.linspace(-12.0, 12.0, nodes)
     t = 2 * np.sinh(u / 2)
     density = student.pdf(t, nu) if np.isfinite(nu) else norm.pdf(t)
     weight = density * np.cosh(u / 2)
     weight /= weight.sum()
     shift = np.exp(np.clip(mu + sigma * t, -30, 30))
-    tail = betainc(n / overdispersion, m / overdispersion + 0.5, shift / (shift + tau))
+    tail = betainc(x, m / overdispersion + 0.5, shift / (shift + tau))
     return float(min(1.0, np.sum(weight * tail)))
 
 

@@ -152,11 +152,12 @@ class Sculpting:
 
 
 def sculpting(
-    mass: Array, passes: NDArray[np.bool_], interval: tuple[float, float], slices: int = 10
+    mass: Array, passes: Array, interval: tuple[float, float], slices: int = 10
 ) -> Sculpting | None:
     """Test whether the share of sideband events `mass (n,)` that pass depends on the mass.
 
-    Slices hold equal numbers of events; binomial errors from the common efficiency (exact under the tested hypothesis).
+    `passes (n,)` is 1 or 0, or the share of fold splits in which an event passes. Slices hold equal numbers of events;
+    binomial errors from the common efficiency (exact under the tested hypothesis for one split, too large for an average).
     Returns None when fewer than 5 expected events pass per slice at any number of slices from `slices` down to 2.
     """
     slices = int(min(slices, passes.sum() // 5))

@@ -10,18 +10,20 @@ import numpy as np
 
 from cathode.calibration import effective_trials, linearity, overdispersion, pulls, signal_efficiency, uniformity
 from cathode.calibration.experiments import Background, inject, is_signal
-from cathode.classifier import ClassifierSettings, Scores
+from cathode.background import combine
+from cathode.classifier import ClassifierSettings, Scored
 from cathode.classifier.methods import LABEL_FREE, score_samples
-from cathode.closure import Closure, ClosureSettings
+from cathode.closure import ClosurePoint, ClosureSettings, measure_closure
 from cathode.counts import count_passing, passing
 from cathode.events import Events
-from cathode.inference import primary_p
+from cathode.inference import primary_p, signal_yield
 from cathode.regions import Window, in_interval
-from cathode.results import Figures, Json
+from cathode.results import Figures, Json, PseudoExperiment, PseudoExperiments
 from cathode.seeds import derive_seed
 from cathode.stats.settings import CalibrationSettings, StatisticsSettings
 from cathode.steps import hunt
 from cathode.template import BackgroundSettings, DensityEnsemble, TemplateSettings, fit_ensemble
+from cathode.template.mass import MassModel
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ def calibrate_classifier(
                 seed=derive_seed(own_seed, method), device=hunt.resolve_device(device),
             )  # fmt: skip
             for eps in working_points:
-                c = count_passing(scores, eps)
+                c = count_passing(scores.scores, eps)
                 entries.append({"toy": t, "method": method, "eps_bkg": eps, "n": c.n_obs, "b": c.n_bkg, "m": c.m})
         log.info("classifier pseudo-experiment %d of %d", t + 1, calibration.classifier)
     return Json({"window": window.name, "sizes": sizes, "entries": entries})
@@ -128,7 +130,6 @@ def calibrate_chain(
     events: Events,
     truth: DensityEnsemble,
     spare: Events,
-    overdispersion: list[Json],
     *,
     window: Window,
     batch: str,
@@ -138,86 +139,71 @@ def calibrate_chain(
     template: TemplateSettings,
     classifier: ClassifierSettings,
     closure: ClosureSettings,
-    statistics: StatisticsSettings,
     calibration: CalibrationSettings,
     seed: int,
     device: str,
-) -> Json:
+) -> PseudoExperiments:
     """Run the whole chain on background-only pseudo-experiments, and its classifiers on injected signals.
 
     Densities are trained anew in every background-only pseudo-experiment, in the signal region and in every pseudo signal
     region. Injections keep its densities and its closure: a signal reaches neither but through its tails in the sidebands.
+    Counts are kept as they are: what follows from them is statistics, and is done by `measure_calibration`.
     """
     side = events.mass[window.in_sideband(events.mass)]
     known = Background(truth.density, truth.mass, side, events.names, window)
     n_expected = known.total() if calibration.events is None else float(calibration.events)
-    searches = [m for m in methods if m in LABEL_FREE]
     light = dataclasses.replace(classifier, sequential_members=0)  # cross-checks are not what is calibrated
     common: dict[str, Any] = {"window": window, "classifier": light, "device": device}
-    keys: dict[str, Any] = {"window": window, "working_points": working_points, "statistics": statistics}
-    null_entries, injected_entries = [], []
+    out: list[PseudoExperiment] = []
     for t in calibration.batch(int(batch), calibration.background):
         own_seed = derive_seed(seed, "calibrate_chain", t)
         data = known.draw(n_expected, seed=own_seed)
-        nothing = data[np.zeros(len(data), dtype=bool)]
         density = hunt.fit_density(data, window=window, background=background, seed=own_seed, device=device)
-        closures: dict[str, Closure] = {}
-        for method in searches:
-            tests = [
-                hunt.score_pseudo(
-                    data, batch=str(i), method=method, background=background, template=template, closure=closure,
-                    seed=own_seed, **common,
-                )
-                for i in range(closure.jobs)
-            ]  # fmt: skip
-            closures[method] = hunt.measure_closure(tests, overdispersion, **keys)
-            scores = _score(method, data, density, nothing, template, own_seed, common)
-            estimates = hunt.estimate_background(scores, [closures[method]], overdispersion, **keys)
-            for e in estimates.points:
-                p = primary_p(method, e)
-                null_entries.append(
-                    {
-                        "toy": t, "window": window.name, "method": method, "eps_bkg": e.counts.eps_bkg,
-                        "n_obs": e.counts.n_obs, "n_bkg": e.n_bkg, "p_local": p,
-                        "p_mid": (p + primary_p(method, e, e.counts.n_obs + 1)) / 2,
-                        "non_closure_sigma": e.non_closure_sigma,
-                    }
-                )  # fmt: skip
-        log.info("background-only pseudo-experiment %d of %d", t + 1, calibration.background)
-        if t >= calibration.injections or not window.in_signal(spare.mass).any():
-            continue
+        closures: dict[str, tuple[ClosurePoint, ...]] = {}
+        strengths: list[float | None] = [None]
+        if t < calibration.injections and window.in_signal(spare.mass).any():
+            strengths += calibration.strengths
         n_inside = float(window.in_signal(data.mass).sum())
-        for strength in calibration.strengths:
-            with_seed = derive_seed(own_seed, "inject", strength)
-            mixed = inject(data, spare, window, strength * np.sqrt(n_inside), seed=with_seed)
-            for method in searches:
-                scores = _score(method, mixed, density, nothing, template, with_seed, common)
-                estimates = hunt.estimate_background(scores, [closures[method]], overdispersion, **keys)
-                for e in estimates.points:
-                    c, hit = e.counts, is_signal(scores.row)
-                    variance = e.overdispersion * e.n_bkg + (e.sigma()["total"] or 0.0) ** 2
-                    injected_entries.append(
-                        {
-                            "toy": t, "strength": strength, "method": method, "eps_bkg": c.eps_bkg,
-                            "n_signal": int(hit.sum()), "n_signal_passing": int(hit[passing(scores, c.eps_bkg)].sum()),
-                            "n_signal_estimated": c.n_obs - e.n_bkg,
-                            "error": float(np.sqrt(variance)),
-                            "p_local": primary_p(method, e),
-                        }
-                    )  # fmt: skip
-        log.info("injections into pseudo-experiment %d of %d", t + 1, calibration.injections)
-    return Json({"background_only": null_entries, "injection": injected_entries})
+        for strength in strengths:
+            run_seed, mixed = own_seed, data
+            if strength is not None:
+                run_seed = derive_seed(own_seed, "inject", strength)
+                mixed = inject(data, spare, window, strength * np.sqrt(n_inside), seed=run_seed)
+            expected, error = MassModel.fit(mixed.mass, window, background.mass).expected()
+            for method in (m for m in methods if m in LABEL_FREE):
+                if method not in closures:
+                    tests = [
+                        hunt.score_pseudo(
+                            data, batch=str(i), method=method, background=background, template=template,
+                            closure=closure, seed=own_seed, **common,
+                        )
+                        for i in range(closure.jobs)
+                    ]  # fmt: skip
+                    regions = [splits for test in tests for splits in test.regions()]
+                    found = measure_closure(window.name, regions, working_points, overdispersion=(1.0,) * len(working_points))
+                    closures[method] = found.points
+                splits = _score(method, mixed, density, template, run_seed, common).scores
+                hit = is_signal(splits[0].row)
+                out.append(
+                    PseudoExperiment(
+                        t, strength, method, splits[0].n_bootstraps, splits[0].n_seeds,
+                        tuple(count_passing(splits, eps) for eps in working_points), closures[method], expected, error,
+                        int(hit.sum()), tuple(float(passing(splits, eps)[hit].sum()) for eps in working_points),
+                    )
+                )  # fmt: skip
+        log.info("pseudo-experiment %d of %d", t + 1, calibration.background)
+    return PseudoExperiments(window.name, tuple(out))
 
 
 def _score(
     method: str,
     data: Events,
     density: DensityEnsemble,
-    nothing: Events,
     template: TemplateSettings,
     seed: int,
     common: dict[str, Any],
-) -> Scores:
+) -> Scored:
+    nothing = data[np.zeros(len(data), dtype=bool)]
     if method == "cwola":
         return hunt.score_cwola(data, nothing, seed=seed, **common)
     drawn = hunt.sample_template(data, density, window=common["window"], template=template, seed=seed)
@@ -225,12 +211,38 @@ def _score(
 
 
 def measure_calibration(
-    experiments: list[Json], *, methods: tuple[str, ...], working_points: tuple[float, ...]
+    experiments: list[PseudoExperiments],
+    overdispersion: list[Json],
+    *,
+    methods: tuple[str, ...],
+    working_points: tuple[float, ...],
+    statistics: StatisticsSettings,
 ) -> tuple[Json, Json]:
     """Verdicts: are p-values of background-only pseudo-experiments uniform, is injected signal measured without bias."""
-    null = [e for part in experiments for e in part.tree["background_only"]]
-    injected = [e for part in experiments for e in part.tree["injection"]]
     searches = [m for m in methods if m in LABEL_FREE]
+    known = {m: hunt.known_overdispersion(overdispersion, m, working_points, statistics) for m in searches}
+    null: list[dict[str, Any]] = []
+    injected: list[dict[str, Any]] = []
+    for x in (x for part in experiments for x in part.experiments):
+        layout = (x.n_bootstraps, x.n_seeds)
+        for i, (eps, v) in enumerate(zip(working_points, known[x.method], strict=True)):
+            e = combine(x.method, x.counts[i], layout, x.closure[i].with_overdispersion(v), statistics, v)
+            p = primary_p(x.method, e)
+            entry = {
+                "toy": x.toy, "window": experiments[0].window, "method": x.method, "eps_bkg": eps,
+                "n_obs": x.counts[i].n_obs, "n_bkg": e.n_bkg, "n_bkg_uncorrected": x.counts[i].n_bkg, "p_local": p,
+            }  # fmt: skip
+            if x.strength is None:
+                following = primary_p(x.method, e, x.counts[i].n_obs + 1 / x.counts[i].n_splits)
+                null.append(entry | {"p_mid": (p + following) / 2, "non_closure_sigma": e.non_closure_sigma})
+            else:
+                estimated, error = signal_yield(e, x.n_expected, x.n_expected_error)
+                injected.append(
+                    entry | {
+                        "strength": x.strength, "n_signal": x.n_signal, "n_signal_passing": x.n_signal_passing[i],
+                        "n_signal_estimated": estimated, "error": error,
+                    }
+                )  # fmt: skip
     verdicts = [
         {"method": method, "eps_bkg": eps, **uniformity([e["p_mid"] for e in _of(null, method, eps)])}
         for method in searches
@@ -241,14 +253,14 @@ def measure_calibration(
         for eps in working_points:
             mine = _of(injected, method, eps)
             if len(mine) >= 10:
-                true, estimated, error = (
+                true, estimates, errors = (
                     np.array([e[k] for e in mine], dtype=float)
                     for k in ("n_signal_passing", "n_signal_estimated", "error")
                 )
-                fits.append({"method": method, "eps_bkg": eps, **linearity(true, estimated, error)})
-    first = fits[0] if fits else {}
+                fits.append({"method": method, "eps_bkg": eps, **linearity(true, estimates, errors)})
     smallest = [min(e["p_mid"] for e in null if e["toy"] == t) for t in sorted({e["toy"] for e in null})]
     trials = {"hunts": len(verdicts), "effective": effective_trials(smallest)}
+    first = fits[0] if fits else {}
     return (
         Json(
             {

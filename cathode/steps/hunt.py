@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from cathode.background import estimate_background as estimate_points
-from cathode.classifier import ClassifierSettings, Scores
+from cathode.classifier import ClassifierSettings, Scored
 from cathode.classifier import methods as classify
 from cathode.classifier.methods import NEED_LABELS
-from cathode.closure import Closure, ClosureSettings, ClosureTests
+from cathode.closure import Closure, ClosureSettings
 from cathode.closure import measure_closure as combine_closure
 from cathode.counts import passing_sideband
 from cathode.errors import ConfigError
@@ -128,8 +128,8 @@ def score_cathode(
     classifier: ClassifierSettings,
     seed: int,
     device: str,
-) -> Scores:
-    """Train data against template, k-fold, and score out of fold."""
+) -> Scored:
+    """Train data against template, k-fold, and score out of fold; once per fold split."""
     return classify.score_cathode(
         events.features,
         events.mass,
@@ -146,7 +146,7 @@ def score_cathode(
 
 def score_cwola(
     events: Events, spare: Events, *, window: Window, classifier: ClassifierSettings, seed: int, device: str
-) -> Scores:
+) -> Scored:
     """Train signal region against the neighbouring strips, k-fold, and score out of fold."""
     return classify.score_cwola(
         events.features,
@@ -171,7 +171,7 @@ def score_reference(
     classifier: ClassifierSettings,
     seed: int,
     device: str,
-) -> Scores:
+) -> Scored:
     """Train a reference classifier (idealised or supervised) with truth labels."""
     inside = window.in_signal(events.mass)
     return classify.score_reference(
@@ -200,14 +200,13 @@ def score_pseudo(
     closure: ClosureSettings,
     seed: int,
     device: str,
-) -> ClosureTests:
+) -> Scored:
     """Run the whole chain in a batch of pseudo signal regions, the real one hidden: the held-out closure test."""
     sideband = events.mass[window.in_sideband(events.mass)]
     regions = pseudo_windows(window, sideband, closure.windows, guard=closure.guard)
     start = int(batch) * closure.per_job
     n_signal_region = int(window.in_signal(events.mass).sum()) or None  # a classifier sees more in more events
     nothing = np.empty((0, events.features.shape[1]))
-    lighter = dataclasses.replace(classifier, members=closure.members)
     scored = []
     for region in regions[start : start + closure.per_job]:
         counted = int(in_interval(events.mass, region.counting).sum())
@@ -228,21 +227,20 @@ def score_pseudo(
             )
             sampling = dataclasses.replace(template, efficiency_oversampling=closure.efficiency_oversampling)
             drawn = sample_template(events, density, window=region, template=sampling, seed=own_seed)
-        for repeat in range(closure.repeats):
-            common: dict[str, Any] = {
-                "seed": derive_seed(own_seed, "repeat", repeat),
-                "device": resolve_device(device),
-                "limit": n_signal_region,
-                "checks": False,
-                "progress": report_progress(f"{region.name}, split {repeat + 1} of {closure.repeats}: fold"),
-            }
-            of_events = (events.features, events.mass, events.row, region)
-            if drawn is None:
-                scores = classify.score_cwola(*of_events, nothing, lighter, **common)
-            else:
-                scores = classify.score_cathode(*of_events, drawn, nothing, lighter, **common)
-            scored.append(scores.without_members())
-    return ClosureTests(tuple(scored))
+        common: dict[str, Any] = {
+            "seed": derive_seed(own_seed, "score"),
+            "device": resolve_device(device),
+            "limit": n_signal_region,
+            "checks": False,
+            "progress": report_progress(f"{region.name}: fold"),
+        }
+        of_events = (events.features, events.mass, events.row, region)
+        if drawn is None:
+            found = classify.score_cwola(*of_events, nothing, classifier, **common)
+        else:
+            found = classify.score_cathode(*of_events, drawn, nothing, classifier, **common)
+        scored += [s.without_members() for s in found.scores]
+    return Scored(tuple(scored))
 
 
 def known_overdispersion(
@@ -262,7 +260,7 @@ def known_overdispersion(
 
 
 def measure_closure(
-    tests: list[ClosureTests],
+    tests: list[Scored],
     overdispersion: list[Json],
     *,
     window: Window,
@@ -270,13 +268,13 @@ def measure_closure(
     statistics: StatisticsSettings,
 ) -> Closure:
     """Combine the pseudo signal regions of one window and method into its non-closure."""
-    scores = [s for batch in tests for s in batch.scores]
-    v = known_overdispersion(overdispersion, scores[0].method, working_points, statistics)
-    return combine_closure(window.name, scores, working_points, overdispersion=v)
+    regions = [splits for batch in tests for splits in batch.regions()]
+    v = known_overdispersion(overdispersion, tests[0].method, working_points, statistics)
+    return combine_closure(window.name, regions, working_points, overdispersion=v)
 
 
 def estimate_background(
-    scores: Scores,
+    scores: Scored,
     closure: list[Closure],
     overdispersion: list[Json],
     *,
@@ -286,7 +284,7 @@ def estimate_background(
 ) -> Estimates:
     """Count behind every working point and estimate the background with all its uncertainties."""
     v = known_overdispersion(overdispersion, scores.method, working_points, statistics)
-    points = estimate_points(scores, closure[0] if closure else None, working_points, statistics, v)
+    points = estimate_points(scores.scores, closure[0] if closure else None, working_points, statistics, v)
     return Estimates(window.name, window.signal, scores.method, tuple(points))
 
 
@@ -294,24 +292,23 @@ def infer(
     estimates: Estimates,
     density: DensityEnsemble,
     events: Events,
-    scores: Scores,
+    scores: Scored,
     *,
     window: Window,
     statistics: StatisticsSettings,
 ) -> tuple[Hunts | Json, ...]:
     """Significances, limits, the mass fit behind each cut, and one pyhf workspace per working point."""
     flags = [] if density.mass.p_value > 0.01 else [f"mass fit of the sidebands: p = {density.mass.p_value:.2g}"]
-    expected, error = density.mass.expected()
-    side_mass = events.mass[events.at(scores.side_row)]
+    expected = density.mass.expected()
+    side_mass = events.mass[events.at(scores.scores[0].side_row)]
     entries, workspaces = [], []
     for point in estimates.points:
         spectrum: tuple[MassFit | None, Sculpting | None] = (None, None)
         if len(side_mass):
-            passes = passing_sideband(scores, point.counts.eps_bkg)
+            passes = passing_sideband(scores.scores, point.counts.eps_bkg)
             spectrum = fit_selected_spectrum(side_mass, passes, point.counts.n_obs, window, statistics)
-        entry, workspace = hunt_entry(window, estimates.method, point, statistics, spectrum)
+        entry, workspace = hunt_entry(window, estimates.method, point, statistics, spectrum, expected)
         entry["flags"] += flags
-        entry["n_sr_expected"] = {"value": expected, "fit_error": error}
         entries.append(entry)
         workspaces.append(Json(workspace))
     return (Hunts(tuple(entries)), *workspaces)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from cathode.classifier import Scores
+from cathode.classifier import Scored
 from cathode.closure import Closure
 from cathode.config import Config
-from cathode.counts import passing
+from cathode.counts import efficiency_scores, select_events
 from cathode.events import Events, Labels
 from cathode.inference import global_significance
 from cathode.metrics import roc
@@ -21,30 +21,30 @@ from cathode.template import DensityEnsemble, Template
 from cathode.version import __version__
 
 
-def select(events: Events, scores: Scores, *, working_points: tuple[float, ...]) -> tuple[Selected, ...]:
+def select(events: Events, scores: Scored, *, working_points: tuple[float, ...]) -> tuple[Selected, ...]:
     """The events that pass each working point, with their rows in the input."""
-    chosen = []
+    chosen, score = [], efficiency_scores(scores.scores)[0]
     for eps in working_points:
-        mask = passing(scores, eps)
-        e = events[events.at(scores.row[mask])]
-        chosen.append(Selected(e.names, e.row, e.mass, e.features, scores.score[mask]))
+        index = select_events(scores.scores, eps)
+        e = events[events.at(scores.scores[0].row[index])]
+        chosen.append(Selected(e.names, e.row, e.mass, e.features, score[index]))
     return tuple(chosen)
 
 
 def evaluate(
-    events: Events, labels: Labels, scores: Scores, *, window: Window, working_points: tuple[float, ...]
+    events: Events, labels: Labels, scores: Scored, *, window: Window, working_points: tuple[float, ...]
 ) -> Truth:
     """ROC, SIC and true counts of one method, where labels exist."""
     if not labels.known:
         return Truth(window.name, scores.method, (), (), (), 1.0)
     label = labels.label[window.in_signal(events.mass)]
-    signal = np.concatenate([scores.score[label == 1], scores.extra_score]).astype(float)
-    background = scores.score[label == 0].astype(float)
+    score, _, spare = efficiency_scores(scores.scores)
+    signal, background = np.concatenate([score[label == 1], spare]), score[label == 0]
     curve = roc(signal, background) if len(signal) >= 25 else None
     entries = [
         {
             "n_sig_sr": int(label.sum()),
-            "n_sig_obs": int(label[passing(scores, eps)].sum()),
+            "n_sig_obs": int(label[select_events(scores.scores, eps)].sum()),
             "auc": curve.auc if curve else None,
             "max_sic": curve.max_sic() if curve else None,
             "sic": curve.sic(eps) if curve else None,
@@ -82,7 +82,7 @@ def plot_window(
     events: Events,
     density: DensityEnsemble,
     template: list[Template],
-    scores: list[Scores],
+    scores: list[Scored],
     closure: list[Closure],
     *,
     window: Window,

@@ -10,12 +10,12 @@ import pytest
 
 from cathode import io
 from cathode.background import BackgroundEstimate
-from cathode.classifier import Scores
+from cathode.classifier import Scored, Scores
 from cathode.closure import Closure, ClosurePoint
 from cathode.counts import PassingCounts
 from cathode.errors import ArtefactError
 from cathode.events import Events, Labels
-from cathode.results import Estimates, Hunts, Selected, Truth
+from cathode.results import Estimates, Hunts, PseudoExperiment, PseudoExperiments, Selected, Truth
 from cathode.stats.random_effects import RandomEffects
 from cathode.template import Template
 
@@ -23,7 +23,7 @@ MADE = io.Made("test", "0", {"events": "abc"})
 RNG = np.random.default_rng(0)
 BIG = np.asfortranarray(RNG.normal(size=(40, 6)))
 VIEW = BIG[::2, 1:4]  # neither C- nor F-contiguous
-COUNTS = PassingCounts(0.01, 1000, 12, 10.5, 83.0, (40.0, 43.0), True)
+COUNTS = PassingCounts(0.01, 1000, 12, 10.5, 83.0, (40.0, 43.0), True, 3)
 ARTEFACTS = {
     "events": (Events(("a", "b", "c"), np.arange(40)[::2], BIG[::2, 0], VIEW), "parquet"),
     "labels": (Labels(np.arange(40)[::2] % 2), "parquet"),
@@ -32,12 +32,12 @@ ARTEFACTS = {
         "parquet",
     ),
     "selected": (
-        Selected(("a", "b", "c"), np.arange(20), BIG[::2, 0], VIEW, BIG[::2, 5].astype(np.float32)[::-1]), "parquet",
+        Selected(("a", "b", "c"), np.arange(20), BIG[::2, 0], VIEW, BIG[::2, 5][::-1]), "parquet",
     ),
     "scores": (
-        Scores("cathode", "m3500", (3300.0, 3700.0), np.arange(40)[::2], np.arange(40)[::2] % 5, BIG[::2, 2].astype(np.float32),
+        Scored((Scores("cathode", "m3500", (3300.0, 3700.0), np.arange(40)[::2], np.arange(40)[::2] % 5, BIG[::2, 2].astype(np.float32),
                VIEW.astype(np.float32), BIG[:, 1].astype(np.float32), np.arange(40), BIG[:, 3], np.arange(40), np.arange(40)[::-1],
-               np.arange(40), VIEW.astype(np.float32), 2, 2, False, BIG[::3, 4].astype(np.float32)),
+               np.arange(40), VIEW.astype(np.float32), 2, 2, False, BIG[::3, 4].astype(np.float32)),)),
         "npz",
     ),
     "closure": (
@@ -49,6 +49,9 @@ ARTEFACTS = {
         "json",
     ),
     "hunts": (Hunts(({"window": "m3500", "p_local": 0.5, "truth": None},)), "json"),
+    "pseudo_experiments": (
+        PseudoExperiments("m3500", (PseudoExperiment(0, None, "cathode", 2, 2, (COUNTS,), (), 1000.0, 20.0, 0, (0.0,)),)), "json",
+    ),
     "truth": (Truth("m3500", "cathode", ({"n_sig_sr": 3, "auc": 0.5},), (0.1, 1.0), (0.5, 1.0), 0.01), "json"),
 }  # fmt: skip
 

@@ -21,9 +21,9 @@ from cathode.template.histogram import HistogramSettings
 
 WINDOW = Window("m3000", (2800.0, 3200.0), (2000.0, 5000.0))
 WORKING_POINTS = (0.1, 0.01)
-CLASSIFIER = ClassifierSettings(members=4, boosted_trees=TreeSettings(trees=30, min_leaf=50))
+CLASSIFIER = ClassifierSettings(members=4, splits=1, boosted_trees=TreeSettings(trees=30, min_leaf=50))
 BACKGROUND = BackgroundSettings(bootstraps=2, seeds=2, histogram=HistogramSettings(epochs=3))
-CLOSURE = ClosureSettings(windows=12, repeats=1, bootstraps=2)
+CLOSURE = ClosureSettings(windows=12, bootstraps=2)
 
 
 def hunt(n_signal: int, method: str, tmp_path, seed: int = 1):

@@ -7,8 +7,8 @@ import pytest
 
 from cathode.background import estimate_background
 from cathode.classifier import Scores
-from cathode.closure import measure_closure, overdispersion_of_average
-from cathode.counts import count_passing, passing
+from cathode.closure import measure_closure
+from cathode.counts import count_passing, efficiency_scores, passing, select_events
 from cathode.inference import impacts
 from cathode.metrics import roc
 from cathode.stats.settings import StatisticsSettings
@@ -34,7 +34,7 @@ def make_scores(n=5000, tau=20, seed=0, n_signal=0, members=(5, 2), bias=0.0) ->
 def test_background_only_counts_scatter_around_the_prediction(eps):
     pulls = []
     for seed in range(60):
-        c = count_passing(make_scores(seed=seed), eps)
+        c = count_passing((make_scores(seed=seed),), eps)
         pulls.append((c.n_obs - c.n_bkg) / np.sqrt(c.n_bkg * (1 + 1 / c.tau)))
         assert c.n_bkg == pytest.approx(eps * 5000, rel=0.2 if eps > 0.001 else 0.7)
     assert abs(np.mean(pulls)) < 0.45
@@ -51,7 +51,7 @@ def test_an_unsplit_reference_gives_an_unbiased_efficiency_even_with_one_event_p
             s, ref_part=np.zeros(4000, int), ref_fold=rng.permutation(np.arange(4000) % 5),
             ref_threshold_member_score=np.empty((0, 4), np.float32),
         )  # fmt: skip
-        c = count_passing(s, 0.001)
+        c = count_passing((s,), 0.001)
         ratio.append((c.n_obs, c.n_bkg))
     observed, predicted = np.sum(ratio, axis=0)
     assert observed / predicted == pytest.approx(1, abs=4 / np.sqrt(observed))
@@ -60,14 +60,33 @@ def test_an_unsplit_reference_gives_an_unbiased_efficiency_even_with_one_event_p
 def test_passing_marks_the_counted_events():
     s = make_scores(n_signal=50)
     for eps in (0.1, 0.01):
-        assert passing(s, eps).sum() == count_passing(s, eps).n_obs
+        assert passing((s,), eps).sum() == count_passing((s,), eps).n_obs
+        np.testing.assert_array_equal(select_events((s,), eps), np.flatnonzero(passing((s,), eps)))
+
+
+def test_a_selection_over_splits_holds_as_many_events_as_were_counted_and_the_steadiest_ones():
+    splits = [make_scores(seed=s, n_signal=50) for s in range(3)]
+    n_obs, share = count_passing(splits, 0.01).n_obs, passing(splits, 0.01)
+    chosen = select_events(splits, 0.01)
+    assert share.sum() == pytest.approx(n_obs)
+    assert len(chosen) == round(n_obs)
+    left = np.setdiff1d(np.arange(len(share)), chosen)
+    assert share[chosen].min() >= share[left].max()
+
+
+def test_the_efficiency_score_is_the_background_efficiency_at_which_an_event_just_passes():
+    s = dataclasses.replace(make_scores(tau=4), ref_part=np.zeros(20000, int))
+    data, reference, _ = efficiency_scores((s,))
+    for eps in (0.1, 0.01):
+        np.testing.assert_array_equal(data >= -np.log10(eps) - 1e-4, passing((s,), eps) == 1)
+    assert np.mean(reference >= 2 - 1e-4) == pytest.approx(0.01, abs=0.0005)
 
 
 def test_a_signal_is_an_excess_and_its_uncertainties_add_up():
     closure = measure_closure(
-        "m3500", [make_scores(seed=s, members=(2, 2)) for s in range(12)], (0.01,), overdispersion=(1.0,)
+        "m3500", [(make_scores(seed=s, members=(2, 2)),) for s in range(12)], (0.01,), overdispersion=(1.0,)
     )
-    e = estimate_background(make_scores(n_signal=100), closure, (0.01,), StatisticsSettings(), (1.2,))[0]
+    e = estimate_background((make_scores(n_signal=100),), closure, (0.01,), StatisticsSettings(), (1.2,))[0]
     sigma = e.sigma()
     parts = [sigma[k] for k in ("template", "initialisation", "bootstrap", "non_closure")]
     assert sigma["total"] == pytest.approx(np.sqrt(np.sum(np.square(parts))))
@@ -77,7 +96,7 @@ def test_a_signal_is_an_excess_and_its_uncertainties_add_up():
 
 
 def test_closure_finds_a_planted_bias():
-    tests = [make_scores(seed=s, bias=0.1, members=(2, 2)) for s in range(12)]
+    tests = [(make_scores(seed=s, bias=0.1, members=(2, 2)),) for s in range(12)]
     point = measure_closure("m3500", tests, (0.1,), overdispersion=(1.0,)).points[0]
     from scipy.stats import norm
 
@@ -86,30 +105,15 @@ def test_closure_finds_a_planted_bias():
     assert point.effects.mu > 3 * point.effects.mu_error
 
 
-def test_repeats_of_one_pseudo_signal_region_are_averaged_and_not_taken_for_more_regions():
-    regions = [make_scores(seed=s, members=(2, 2)) for s in range(6)]
-    other = [dataclasses.replace(make_scores(seed=100 + s, members=(2, 2)), window=f"pseudo{s:02d}") for s in range(6)]
-    once = measure_closure("m3500", regions, (0.01,), overdispersion=(1.0,))
-    again = measure_closure("m3500", regions + other, (0.01,), overdispersion=(1.0,))
-    assert again.names == once.names
-    assert again.points[0].n_windows == 6
-    for i, (a, b) in enumerate(zip(regions, other, strict=True)):
-        mean = (count_passing(a, 0.01).n_obs + count_passing(b, 0.01).n_obs) / 2
-        assert again.points[0].observed[i] == pytest.approx(mean)
-    assert 0.5 < again.points[0].effects.mu_error / once.points[0].effects.mu_error < 1
-
-
-@pytest.mark.parametrize("rho", [0.0, 0.4, 1.0])
-def test_the_variance_of_averaged_repeats_is_found_from_their_differences(rho):
-    """Repeats share Poisson(rho b) events and differ in Poisson((1 - rho) b) others: the average's variance is known."""
-    rng, repeats = np.random.default_rng(1), 3
-    b = rng.uniform(2, 50, 400)
-    common = rng.poisson(rho * b, (200, 400))
-    counts = common[:, None] + rng.poisson((1 - rho) * b, (200, repeats, 400))
-    found = [overdispersion_of_average(c.T.tolist(), b, 1.0) for c in counts]
-    truth = rho + (1 - rho) / repeats
-    assert np.mean(found) == pytest.approx(truth, abs=0.03)
-    assert np.mean(np.var(counts.mean(axis=1), axis=0) / b) == pytest.approx(truth, rel=0.05)
+def test_splits_of_one_pseudo_signal_region_are_averaged():
+    regions = [(make_scores(seed=s, members=(2, 2)), make_scores(seed=100 + s, members=(2, 2))) for s in range(6)]
+    found = measure_closure("m3500", regions, (0.01,), overdispersion=(1.0,)).points[0]
+    assert found.n_windows == 6
+    for splits, observed in zip(regions, found.observed, strict=True):
+        assert observed == pytest.approx(np.mean([count_passing((s,), 0.01).n_obs for s in splits]))
+    loose, tight = found.with_overdispersion(1.0).effects, found.with_overdispersion(0.5).effects
+    assert loose == found.effects
+    assert tight.mu_error < loose.mu_error or tight.scatter > loose.scatter
 
 
 def test_a_random_score_has_sic_sqrt_eps_and_auc_one_half():
@@ -139,16 +143,16 @@ def test_copies_of_one_event_count_once():
         f: np.tile(getattr(single, f), 20)
         for f in ("ref_score", "ref_fold", "ref_weight", "ref_part", "ref_source", "ref_member")
     }
-    copied = count_passing(dataclasses.replace(single, **tile), 0.01)
-    assert copied.m == pytest.approx(count_passing(single, 0.01).m, rel=0.05)
+    copied = count_passing((dataclasses.replace(single, **tile),), 0.01)
+    assert copied.m == pytest.approx(count_passing((single,), 0.01).m, rel=0.05)
     assert copied.n_bkg == pytest.approx(50, rel=0.05)
 
 
 def test_an_excess_gains_from_every_uncertainty_that_is_taken_away():
     closure = measure_closure(
-        "m3500", [make_scores(seed=s, members=(2, 2)) for s in range(12)], (0.01,), overdispersion=(1.0,)
+        "m3500", [(make_scores(seed=s, members=(2, 2)),) for s in range(12)], (0.01,), overdispersion=(1.0,)
     )
-    e = estimate_background(make_scores(n_signal=60), closure, (0.01,), StatisticsSettings(), (1.2,))[0]
+    e = estimate_background((make_scores(n_signal=60),), closure, (0.01,), StatisticsSettings(), (1.2,))[0]
     gains = impacts("cathode", e)
     assert set(gains) == {"template", "initialisation", "bootstrap", "non_closure"}
     assert all(g > -1e-9 for g in gains.values())
@@ -158,10 +162,10 @@ def test_an_excess_gains_from_every_uncertainty_that_is_taken_away():
 
 def test_the_oversampling_verdict_is_the_share_of_the_reference_in_the_total_error():
     closure = measure_closure(
-        "m3500", [make_scores(seed=s, members=(2, 2)) for s in range(12)], (0.01,), overdispersion=(1.0,)
+        "m3500", [(make_scores(seed=s, members=(2, 2)),) for s in range(12)], (0.01,), overdispersion=(1.0,)
     )
     for tau in (1, 40):
-        e = estimate_background(make_scores(tau=tau), closure, (0.01,), StatisticsSettings(), (1.0,))[0]
+        e = estimate_background((make_scores(tau=tau),), closure, (0.01,), StatisticsSettings(), (1.0,))[0]
         others = 1 / e.n_bkg + e.relative_sigma**2
         share = np.sqrt(1 + (1 / e.counts.m) / others) - 1  # how much the reference's count adds to the error
         assert e.oversampling()["enough"] == (share < 0.0489)

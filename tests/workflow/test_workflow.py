@@ -29,8 +29,8 @@ CONFIG = {
     "methods": ["cathode", "cwola", "supervised"],
     "working_points": [0.1, 0.01],
     "background": {"bootstraps": 2, "seeds": 2, "histogram": {"epochs": 1}},
-    "classifier": {"folds": 2, "members": 4, "boosted_trees": {"trees": 10}},
-    "closure": {"windows": 4, "bootstraps": 2, "repeats": 2, "per_job": 2},
+    "classifier": {"folds": 2, "members": 4, "splits": 2, "boosted_trees": {"trees": 10}},
+    "closure": {"windows": 4, "bootstraps": 2, "per_job": 2},
 }
 
 

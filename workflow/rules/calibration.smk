@@ -76,7 +76,6 @@ rule calibrate_chain:
         events=f"{RUN}/events.parquet",
         truth=f"{RUN}/{{window}}/calibration/truth.npz",
         spare=f"{RUN}/spare.parquet",
-        overdispersion=OVERDISPERSION,
     output:
         f"{RUN}/{{window}}/calibration/chain_{{batch}}.json",
     log:
@@ -93,7 +92,7 @@ rule calibrate_chain:
         code=CODE,
         python=PYTHON,
     shell:
-        "{params.python} -m cathode calibrate-chain --events {input.events} --truth {input.truth} --spare {input.spare} --overdispersion {input.overdispersion}"
+        "{params.python} -m cathode calibrate-chain --events {input.events} --truth {input.truth} --spare {input.spare}"
         " --window {wildcards.window} --batch {wildcards.batch} --config {params.config:q} --out {output} 2> {log}"
 
 
@@ -101,6 +100,7 @@ rule measure_calibration:
     """Verdicts on p-values without signal and on injected signals."""
     input:
         experiments=calibration_batches("chain"),
+        overdispersion=OVERDISPERSION,
     output:
         f"{RUN}/calibration/background_only.json",
         f"{RUN}/calibration/injection.json",
@@ -117,7 +117,7 @@ rule measure_calibration:
         code=CODE,
         python=PYTHON,
     shell:
-        "{params.python} -m cathode measure-calibration --experiments {input.experiments}"
+        "{params.python} -m cathode measure-calibration --experiments {input.experiments} --overdispersion {input.overdispersion}"
         " --config {params.config:q} --out {output} 2> {log}"
 
 
