@@ -27,7 +27,7 @@ class PassingCounts:
         m: independent reference events that pass: (sum g)^2 / sum g^2 with g the passing weight of each recorded source.
         member_counts: passing reference events per density member; empty without a density model.
         independent_members: whether the members' counts carry Poisson noise of their own.
-        n_splits: fold splits averaged; counts come in steps of 1 / n_splits.
+        n_splits: fold splits averaged; counts come in steps of about 1 / n_splits.
     """
 
     eps_bkg: float
@@ -50,26 +50,51 @@ class PassingCounts:
         return self.m / self.n_bkg if self.n_bkg > 0 else 1.0
 
 
-def thresholds(scores: Scores, eps_bkg: float) -> dict[int, float]:
-    """Score from which on events pass, per fold: a share `eps_bkg` of the threshold sample lies there.
+@dataclass(frozen=True)
+class Cut:
+    """One threshold in one fold, and the reference events that say how much background it lets through.
 
-    Where one reference sample sets the threshold and measures the efficiency, the threshold is its k-th highest score with
-    k = eps (n + 1), at least 1.
+    Attributes:
+        fold: where it applies.
+        threshold: events from this score on pass.
+        share: weight of this cut among those of its fold, which are averaged.
+        measuring: mask `(r,)` of the reference events of the fold that took no part in choosing the threshold.
     """
-    setting = scores.ref_part <= 1
-    out = {}
+
+    fold: int
+    threshold: float
+    share: float
+    measuring: Mask
+
+
+def cuts(scores: Scores, eps_bkg: float) -> list[Cut]:
+    """The cuts of one fold split at a nominal background efficiency.
+
+    A threshold is the k-th highest score of the reference events that choose it, k = eps (n + 1), at least 1. Others measure
+    what it lets through: the efficiency of a threshold on the very events that chose it is biased, by as much as a factor
+    where copies of few recorded events pass together. Where the reference is not divided for that, it is halved by recorded
+    event, each half choosing for the other, and the counts of both are averaged: unbiased, and no event is lost.
+    """
+    divided = bool((scores.ref_part > 0).any())
+    halves = [(scores.ref_part == 1, scores.ref_part != 1)]
+    if not divided:
+        even = scores.ref_source % 2 == 0
+        halves = [(even, ~even), (~even, even)]
+    out = []
     for f in np.unique(scores.fold):
-        ordered = np.sort(scores.ref_score[setting & (scores.ref_fold == f)])
-        k = min(max(1, round(eps_bkg * (len(ordered) + 1))), len(ordered))
-        out[int(f)] = float(ordered[-k])
+        mine = scores.ref_fold == f
+        for setting, measuring in halves:
+            ordered = np.sort(scores.ref_score[setting & mine])
+            k = min(max(1, round(eps_bkg * (len(ordered) + 1))), len(ordered))
+            out.append(Cut(int(f), float(ordered[-k]), 1 / len(halves), measuring & mine))
     return out
 
 
-def _passes(score: NDArray[np.float32], fold: NDArray[np.integer], cuts: dict[int, float]) -> Mask:
-    mask = np.zeros(len(score), dtype=bool)
-    for f, threshold in cuts.items():
-        mask |= (fold == f) & (score >= threshold)
-    return mask
+def _passes(score: NDArray[np.float32], fold: NDArray[np.integer], chosen: list[Cut]) -> Array:
+    share = np.zeros(len(score))
+    for cut in chosen:
+        share += cut.share * ((fold == cut.fold) & (score >= cut.threshold))
+    return share
 
 
 def _mean(of_splits: Iterable[NDArray[Any]]) -> Array:
@@ -77,25 +102,25 @@ def _mean(of_splits: Iterable[NDArray[Any]]) -> Array:
 
 
 def passing(splits: Sequence[Scores], eps_bkg: float) -> Array:
-    """Share of the fold splits `(n,)` in which each signal-region event passes."""
-    return _mean(_passes(s.score, s.fold, thresholds(s, eps_bkg)) for s in splits)
+    """Share of the fold splits (and of the cuts in each) `(n,)` that each signal-region event passes."""
+    return _mean(_passes(s.score, s.fold, cuts(s, eps_bkg)) for s in splits)
 
 
 def passing_reference(splits: Sequence[Scores], eps_bkg: float) -> Array:
     """The same share `(r,)` for the reference events."""
-    return _mean(_passes(s.ref_score, s.ref_fold, thresholds(s, eps_bkg)) for s in splits)
+    return _mean(_passes(s.ref_score, s.ref_fold, cuts(s, eps_bkg)) for s in splits)
 
 
 def passing_sideband(splits: Sequence[Scores], eps_bkg: float) -> Array:
     """The same share `(b,)` for the scored sideband events, each in the fold that held it out."""
-    return _mean(_passes(s.side_score, s.side_fold, thresholds(s, eps_bkg)) for s in splits)
+    return _mean(_passes(s.side_score, s.side_fold, cuts(s, eps_bkg)) for s in splits)
 
 
 def efficiency_scores(splits: Sequence[Scores]) -> tuple[Array, Array, Array]:
     """-log10 of the background efficiency at which an event just passes, averaged over fold splits.
 
     Comparable between folds and splits, which log-odds are not: j reference events of the same fold score higher, and
-    an event passes from the efficiency (j + 1) / (n + 1) on, the one that `thresholds` cuts at. For signal-region events `(n,)`,
+    an event passes from the efficiency (j + 1) / (n + 1) on. For signal-region events `(n,)`,
     reference events `(r,)`, and spare ones `(s,)`, which belong to no fold and are compared with all of the reference.
     """
     of_data, of_reference, of_spare = [], [], []
@@ -120,8 +145,8 @@ def _log_efficiency(ordered: NDArray[np.float32], score: NDArray[np.float32]) ->
 def select_events(splits: Sequence[Scores], eps_bkg: float) -> NDArray[np.integer]:
     """Indices, ascending, of the n_obs signal-region events that stand for the selection.
 
-    The average count is rounded, and so many events are taken in the order of the share of splits that they pass and
-    then of `efficiency_scores`. With one split these are the events that pass.
+    The average count is rounded, and so many events are taken in the order of the share of cuts that they pass and then of
+    `efficiency_scores`.
     """
     share = passing(splits, eps_bkg)
     order = np.lexsort((-efficiency_scores(splits)[0], -share))
@@ -129,12 +154,7 @@ def select_events(splits: Sequence[Scores], eps_bkg: float) -> NDArray[np.intege
 
 
 def count_passing(splits: Sequence[Scores], eps_bkg: float) -> PassingCounts:
-    """Count data and reference behind `eps_bkg`: the mean over fold splits that count the same events.
-
-    Thresholds and efficiency use disjoint reference events where the reference is split. Where it is not, the
-    threshold is itself a reference event and the expected efficiency of a new event is k / (n + 1), exact for k-th order
-    statistics of a continuous score (equal weights).
-    """
+    """Count data and reference behind `eps_bkg`: the mean over fold splits that count the same events."""
     first, counts = splits[0], [_count(s, eps_bkg) for s in splits]
     n_obs, n_bkg, m = (float(np.mean([c[i] for c in counts])) for i in range(3))
     members = tuple(np.mean([c[3] for c in counts], axis=0).tolist())
@@ -143,19 +163,16 @@ def count_passing(splits: Sequence[Scores], eps_bkg: float) -> PassingCounts:
 
 def _count(scores: Scores, eps_bkg: float) -> tuple[float, float, float, Array]:
     """n_obs, n_bkg, m and member_counts of one split."""
-    split = bool((scores.ref_part > 0).any())
-    measuring = scores.ref_part != 1
     n_members = scores.n_bootstraps * scores.n_seeds
     member_counts = np.zeros(n_members)
     per_source = np.zeros(int(scores.ref_source.max()) + 1)
     n_obs, n_bkg = 0.0, 0.0
-    for f, threshold in thresholds(scores, eps_bkg).items():
-        data, ref = scores.fold == f, measuring & (scores.ref_fold == f)
-        passes = ref & (scores.ref_score >= threshold)
-        w, n_ref = scores.ref_weight[passes].astype(float), int(ref.sum())
-        total = float(scores.ref_weight[ref].sum(dtype=float)) * (1.0 if split else (n_ref + 1) / n_ref)
-        n_obs += float((scores.score[data] >= threshold).sum())
-        n_bkg += float(w.sum()) / total * int(data.sum())
+    for cut in cuts(scores, eps_bkg):
+        data, ref = scores.fold == cut.fold, cut.measuring
+        passes = ref & (scores.ref_score >= cut.threshold)
+        w = scores.ref_weight[passes].astype(float)
+        n_obs += cut.share * float((scores.score[data] >= cut.threshold).sum())
+        n_bkg += cut.share * float(w.sum()) / float(scores.ref_weight[ref].sum(dtype=float)) * int(data.sum())
         per_source += np.bincount(scores.ref_source[passes], weights=w, minlength=len(per_source))
         if n_members:
             member_counts += np.bincount(scores.ref_member[passes], minlength=n_members)

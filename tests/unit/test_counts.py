@@ -41,26 +41,32 @@ def test_background_only_counts_scatter_around_the_prediction(eps):
     assert 0.75 < np.std(pulls) < 1.3
 
 
-def test_an_unsplit_reference_gives_an_unbiased_efficiency_even_with_one_event_per_fold():
-    """Order statistics: k / (n + 1) is the mean efficiency of a cut at the k-th highest of n."""
+@pytest.mark.parametrize("copies", [1, 10])
+def test_an_undivided_reference_gives_an_unbiased_efficiency_even_with_one_event_per_fold(copies):
+    """Also where every recorded event comes in copies that score alike: they then pass together or not at all."""
     ratio = []
     for seed in range(300):
         rng = np.random.default_rng(seed)
         s = make_scores(n=4000, tau=1, seed=seed, members=(0, 0))
-        s = dataclasses.replace(
-            s, ref_part=np.zeros(4000, int), ref_fold=rng.permutation(np.arange(4000) % 5),
-            ref_threshold_member_score=np.empty((0, 4), np.float32),
-        )  # fmt: skip
+        fold = rng.permutation(np.arange(4000) % 5)
+        tile = {
+            name: np.repeat(value, copies)
+            for name, value in (
+                ("ref_score", s.ref_score), ("ref_fold", fold), ("ref_weight", s.ref_weight),
+                ("ref_source", np.arange(4000)), ("ref_member", s.ref_member), ("ref_part", np.zeros(4000, int)),
+            )
+        }  # fmt: skip
+        s = dataclasses.replace(s, **tile, ref_threshold_member_score=np.empty((0, 4), np.float32))
         c = count_passing((s,), 0.001)
         ratio.append((c.n_obs, c.n_bkg))
     observed, predicted = np.sum(ratio, axis=0)
-    assert observed / predicted == pytest.approx(1, abs=4 / np.sqrt(observed))
+    assert observed / predicted == pytest.approx(1, abs=4 * np.sqrt(1 / observed + 1 / predicted))
 
 
 def test_passing_marks_the_counted_events():
     s = make_scores(n_signal=50)
     for eps in (0.1, 0.01):
-        assert passing((s,), eps).sum() == count_passing((s,), eps).n_obs
+        assert passing((s,), eps).sum() == pytest.approx(count_passing((s,), eps).n_obs)
         np.testing.assert_array_equal(select_events((s,), eps), np.flatnonzero(passing((s,), eps)))
 
 
@@ -78,7 +84,8 @@ def test_the_efficiency_score_is_the_background_efficiency_at_which_an_event_jus
     s = dataclasses.replace(make_scores(tau=4), ref_part=np.zeros(20000, int))
     data, reference, _ = efficiency_scores((s,))
     for eps in (0.1, 0.01):
-        np.testing.assert_array_equal(data >= -np.log10(eps) - 1e-4, passing((s,), eps) == 1)
+        cut, share = data >= -np.log10(eps), passing((s,), eps)
+        assert np.mean(cut != (share > 0.5)) < 0.1 * eps  # the halves of the reference cut a little apart
     assert np.mean(reference >= 2 - 1e-4) == pytest.approx(0.01, abs=0.0005)
 
 
@@ -144,7 +151,7 @@ def test_copies_of_one_event_count_once():
         for f in ("ref_score", "ref_fold", "ref_weight", "ref_part", "ref_source", "ref_member")
     }
     copied = count_passing((dataclasses.replace(single, **tile),), 0.01)
-    assert copied.m == pytest.approx(count_passing((single,), 0.01).m, rel=0.05)
+    assert copied.m == pytest.approx(count_passing((single,), 0.01).m, rel=0.15)
     assert copied.n_bkg == pytest.approx(50, rel=0.05)
 
 

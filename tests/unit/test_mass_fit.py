@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from iminuit import Minuit
 from scipy.integrate import quad
 
@@ -116,3 +117,25 @@ def test_the_integral_is_that_of_quad():
     assert expected == pytest.approx(
         quad(lambda m: np.exp(basis(np.array(m)) @ fit.coefficients), *INTERVAL)[0], rel=1e-5
     )
+
+
+def test_the_published_dijet_spectrum_is_described_and_holds_no_resonance():
+    """CMS, arXiv:1911.03947: up to four parameters describe the data, and there is no evidence for a resonance."""
+    low, high, events = np.loadtxt(
+        ROOT / "tests" / "data" / "cms_dijet_2020.csv", delimiter=",", skiprows=3, unpack=True
+    )
+    edges = np.stack([low, high], axis=1)
+    whole = fit_family(edges, events, (1530.0, 8752.0), "dijet", sqrt_s=13000.0)
+    assert whole.p_value > 0.05
+    assert whole.n_parameters <= 4
+    assert whole.expected == pytest.approx(events.sum(), rel=1e-3)
+    z = []
+    for i in range(4, 30, 2):
+        inside = slice(i, i + 3)
+        rest = np.delete(np.arange(len(events)), inside)
+        n = events[inside].sum()
+        found = mass_fit(edges[rest], events[rest], n, (low[inside][0], high[inside][-1]), sqrt_s=13000.0)
+        assert found.chosen.p_value > 0.05
+        z.append(found.z)
+    assert max(z) < 2.5
+    assert np.std(z) == pytest.approx(1, abs=0.5)

@@ -1,0 +1,75 @@
+"""What pyhf does that a user of it must know: each pitfall that the workspace is built around, held by a test."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pyhf
+import pytest
+from conftest import ROOT
+
+from cathode.stats.counting import li_ma
+from cathode.stats.profile import z_profile_counts
+from cathode.stats.workspace import Counting, build_workspace, z_pyhf
+
+LARGE = Counting("large", 400.0, 100.0, 1e6, 0.0, 0.0, 0.0, np.inf)
+FULL = Counting("full", 240.0, 130.0, 2000.0, 0.01, 0.03, 0.05, np.inf)
+
+
+def test_nothing_calls_hypotest_whose_toys_crash_with_recent_numpy():
+    """hypotest(calctype="toybased") uses an argument that numpy 2.4 removed; asymptotic hypotest costs three times the fits."""
+    calls = [
+        path for path in (ROOT / "cathode").rglob("*.py") if re.search(r"hypotest\(|ToyCalculator", path.read_text())
+    ]
+    assert not calls
+
+
+def test_a_large_signal_is_not_cut_by_the_bounds_of_the_parameter():
+    """pyhf's default bounds of a normfactor are 0 to 10, which hides deficits and cuts signals above 10 sqrt(b)."""
+    assert z_pyhf(build_workspace(LARGE)) == pytest.approx(li_ma(400, 1e6, 1e4), abs=2e-3)
+    many = Counting("many", 20.0 + 40 * np.sqrt(4.0), 4.0, 1e6, 0.0, 0.0, 0.0, np.inf)
+    bounds = build_workspace(many)["measurements"][0]["config"]["parameters"][0]["bounds"][0]
+    assert bounds[0] < 0
+    assert bounds[1] * np.sqrt(4.0) > many.n_obs
+
+
+def test_separate_nuisances_give_the_significance_of_a_combined_one():
+    combined = float(np.sqrt(FULL.initialisation**2 + FULL.bootstrap**2 + FULL.non_closure**2))
+    one = Counting("one", FULL.n_obs, FULL.n_bkg, FULL.m, 0.0, 0.0, combined, np.inf)
+    assert z_pyhf(build_workspace(FULL)) == pytest.approx(z_pyhf(build_workspace(one)), abs=1e-3)
+
+
+def test_the_backend_is_set_by_every_call_and_not_expected_from_the_process():
+    """The optimiser is global state of pyhf: whoever sets another one must not change our numbers."""
+    before = z_pyhf(build_workspace(FULL))
+    pyhf.set_backend("numpy", pyhf.optimize.scipy_optimizer(maxiter=1))
+    assert z_pyhf(build_workspace(FULL)) == before
+
+
+def test_a_normsys_is_an_exponential_on_both_sides():
+    """With lo = 1 / hi the log-normal is symmetric in log: its effect at +-1 and +-2.5 is hi to that power."""
+    workspace = build_workspace(FULL)
+    model = pyhf.Workspace(workspace).model()
+    name, hi = next(
+        (m["name"], m["data"]["hi"])
+        for m in workspace["channels"][0]["samples"][1]["modifiers"]
+        if m["name"].startswith("nonclosure")
+    )
+    for theta in (-2.5, -1.0, 0.4, 1.0):
+        parameters = np.array(model.config.suggested_init())
+        parameters[model.config.par_slice(name)] = theta
+        assert model.expected_actualdata(parameters)[0] == pytest.approx(FULL.n_bkg * hi**theta, rel=1e-6)
+
+
+def test_the_vectorised_likelihood_is_that_of_pyhf():
+    """Inside pyhf's bounds: nuisances within 5 standard deviations, signals above -5 sqrt(b)."""
+    cases = [(3.0, 8.0, 0.4), (20.0, 300.0, 0.15), (130.0, 2000.0, 0.06), (1800.0, 9000.0, 0.02), (12.0, 1e5, 0.0)]
+    rows = [
+        (float(np.round(b + k * np.sqrt(b + b**2 / m + (s * b) ** 2))), b, m, s)
+        for b, m, s in cases
+        for k in (-0.8, 0.0, 1.5, 3.0, 6.0)
+    ]
+    own = z_profile_counts(*np.array(rows).T)
+    fitted = [z_pyhf(build_workspace(Counting("c", n, b, m, 0.0, 0.0, s, np.inf))) for n, b, m, s in rows]
+    np.testing.assert_allclose(own, fitted, atol=1e-3)
