@@ -31,3 +31,9 @@ rule calibrate:
     """Pseudo-experiments that measure the overdispersion and prove the p-values: `snakemake calibrate`."""
     input:
         rules.plot_calibration.output,
+
+
+rule limits:
+    """Limits on the signal before the selection, from the hunt and the injections of `calibrate`: `snakemake limits`."""
+    input:
+        rules.limit_signal.output,

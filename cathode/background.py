@@ -144,7 +144,9 @@ def combine(
     if method in NEED_LABELS:
         flags.append("truth labels used: a reference, not a search")
     if method in LABEL_FREE and c.n_splits < 3 and overdispersion < 1.2:
-        flags.append(f"{c.n_splits} fold split(s): overdispersion {overdispersion:g} may be too small, let it be calibrated")
+        flags.append(
+            f"{c.n_splits} fold split(s): overdispersion {overdispersion:g} may be too small, let it be calibrated"
+        )
     if c.m < 10:
         flags.append(f"only {c.m:.1f} reference events pass")
     return BackgroundEstimate(

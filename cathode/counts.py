@@ -175,6 +175,6 @@ def _count(scores: Scores, eps_bkg: float) -> tuple[float, float, float, Array]:
         n_bkg += cut.share * float(w.sum()) / float(scores.ref_weight[ref].sum(dtype=float)) * int(data.sum())
         per_source += np.bincount(scores.ref_source[passes], weights=w, minlength=len(per_source))
         if n_members:
-            member_counts += np.bincount(scores.ref_member[passes], minlength=n_members)
+            member_counts += np.bincount(scores.ref_member[passes], weights=w, minlength=n_members)
     m = float(per_source.sum() ** 2 / np.sum(per_source**2)) if per_source.any() else 0.0
     return n_obs, n_bkg, m, member_counts

@@ -110,7 +110,8 @@ def fit_selected_spectrum(
     mass: Array, passes: Array, n_obs: float, window: Window, settings: StatisticsSettings
 ) -> tuple[MassFit | None, Sculpting | None]:
     """Mass fit behind a cut, and the mass dependence of the cut, from sideband events `mass (b,)` and the share of fold
-    splits in which each passes."""
+    splits in which each passes.
+    """
     bins = sideband_bins(mass, window)
     fit = mass_fit(bins, count_in_bins(mass, bins, passes), n_obs, window.signal, sqrt_s=settings.sqrt_s)
     return fit, sculpting(mass, passes, window.signal)

@@ -26,6 +26,8 @@ from cathode.closure import Closure
 from cathode.errors import ArtefactError
 from cathode.events import Events, Labels
 from cathode.results import Estimates, Figures, Hunts, Json, Page, PseudoExperiments, Selected, Truth
+from cathode.sidebands import SidebandClosure
+from cathode.stats.spectrum_scan import SpectrumScan
 from cathode.template import DensityEnsemble, Template
 from cathode.template.flows import FlowDensity, FlowSettings
 from cathode.template.histogram import HistogramDensity, HistogramSettings
@@ -48,8 +50,10 @@ _KINDS: dict[type, tuple[str, str]] = {
     DensityEnsemble: ("density", "npz"),
     Scored: ("scores", "npz"),
     Closure: ("closure", "json"),
+    SidebandClosure: ("sideband_closure", "json"),
     Estimates: ("background", "json"),
     Hunts: ("hunts", "json"),
+    SpectrumScan: ("spectrum_scan", "json"),
     Truth: ("truth", "json"),
     PseudoExperiments: ("pseudo_experiments", "json"),
     Json: ("json", "raw"),

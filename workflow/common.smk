@@ -84,7 +84,7 @@ def selections():
 
 def window_figures(methods):
     """Names of the figures of one window."""
-    names = ["mass_spectrum", "features_sideband"] + [
+    names = ["mass_spectrum", "features_sideband", "sideband_ratio"] + [
         f"{m}_closure" for m in methods if m in LABEL_FREE
     ]
     if not CONFIG.blind:
@@ -98,7 +98,8 @@ def summary_figures():
     """Names of the figures of the whole run."""
     if CONFIG.blind:
         return []
-    names = ["significance", "uncertainties"] + (["scan"] if len(WINDOWS) > 1 else [])
+    names = ["significance", "uncertainties", "spectrum_scan"]
+    names += ["scan"] if len(WINDOWS) > 1 else []
     return names + ([f"{w}_performance" for w in WINDOWS] if CONFIG.data.label else [])
 
 

@@ -110,6 +110,25 @@ def signal_efficiency(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return out
 
 
+def produced_signal(passing: float, curve: list[dict[str, Any]], eps_bkg: float, background: float) -> float:
+    """Signal events in the signal region before the selection that leave `passing` behind it.
+
+    Solves S eps_S(S / sqrt(B)) = passing for S, B = `background` events before the selection and eps_S the measured `curve`
+    (entries of `signal_efficiency` of one method and working point), linear between points. A signal too weak to be learned
+    passes like background, so the curve starts at eps_B; beyond its last point it is taken as constant. Both are on the
+    side of larger S. The curve is one of relative strength: it holds for samples of other sizes as far as that scales.
+    """
+    points = sorted((e["strength"], e["eps_sig"]) for e in curve if e["strength"] > 0)
+    x = np.array([0.0, *(p[0] for p in points)])
+    eps = np.maximum.accumulate([eps_bkg, *(p[1] for p in points)])
+    scale = float(np.sqrt(background))
+    fine = np.linspace(0, x[-1], 2001) if len(points) else np.array([0.0])
+    behind = fine * scale * np.interp(fine, x, eps)
+    if passing >= behind[-1]:
+        return float(passing / eps[-1])
+    return float(np.interp(passing, behind, fine) * scale)
+
+
 def linearity(true: Array, estimated: Array, error: Array) -> dict[str, float | bool]:
     """Straight line through estimated against true signal, and the pulls (estimated - true) / error.
 

@@ -46,6 +46,10 @@ class TemplateSample(Protocol):
         """(t,) input row of the recorded event behind each, -1 without one."""
 
     @property
+    def weight(self) -> Array:
+        """(t,) event weights."""
+
+    @property
     def transported(self) -> bool:
         """Whether sources are recorded events."""
 
@@ -197,7 +201,7 @@ def score_cathode(
     made, of_data = template.features[~held], row[counted]
     held_features, source, member = template.features[held], template.source[held], template.member[held]
     part = np.where(template.part[held] == 3, 0, template.part[held]).astype(np.int8)
-    weight = np.ones(int(held.sum()))
+    weight, made_weight = template.weight[held], template.weight[~held]
     for_halves = member == 0 if template.transported else part == 1
     near, first = np.zeros(len(mass), dtype=bool), np.empty(0, dtype=np.int64)
     if checks and template.transported:
@@ -222,7 +226,7 @@ def score_cathode(
             side_fold = assign_folds(len(side_row), settings.folds, seed=derive_seed(own_seed, "side folds"))
             side = side_row, _plain(side_features, side_fold)
         scored, found = _fit(
-            settings, train, _plain(made, fold[~held]), data, _plain(held_features, fold[held]), spare, side,
+            settings, train, Sample(made, fold[~held], made_weight), data, _plain(held_features, fold[held]), spare, side,
             seed=own_seed, device=device, sequential=is_first, progress=report,
         )  # fmt: skip
         out.append(

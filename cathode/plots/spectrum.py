@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from cathode.classifier import Scored
@@ -11,7 +12,9 @@ from cathode.inference import fit_selected_spectrum, sideband_bins
 from cathode.plots.style import COLOURS, NAMES, eps_text, poisson_points, save, with_ratio
 from cathode.regions import Window, count_in_bins
 from cathode.results import Figures
+from cathode.stats.counting import z_value
 from cathode.stats.settings import StatisticsSettings
+from cathode.stats.spectrum_scan import SpectrumScan
 
 
 def selected_spectrum(
@@ -59,3 +62,19 @@ def selected_spectrum(
     main.legend(fontsize=9)
     ratio.set(xlabel="Resonant mass $m$ [GeV]", ylabel="(Data − fit)/$\\sqrt{\\mathrm{fit}}$")
     return save(figure, f"{window.name}_{scores.method}_selected_spectrum", drawn)
+
+
+def spectrum_scan(scan: SpectrumScan) -> Figures:
+    """Local significance of a Gaussian signal in the inclusive spectrum against its mass."""
+    figure, ax = plt.subplots(figsize=(8, 3.6))
+    for level in (-2, 2):
+        ax.axhline(level, color="#999999", ls=":", lw=1)
+    ax.axhline(0, color="#555555", lw=1)
+    ax.plot(scan.masses, scan.z, color=COLOURS["data"], lw=1.6)
+    note = "no function describes the spectrum"
+    if scan.z_local is not None and scan.best_mass is not None and scan.p_global is not None:
+        ax.plot([scan.best_mass], [scan.z_local], "o", color=COLOURS["cathode"], ms=6)
+        note = f"largest {scan.z_local:.1f} at {scan.best_mass:.0f} GeV, global {z_value(scan.p_global):.1f}"
+    ax.set(xlabel="Signal mass [GeV]", ylabel="Local significance", ylim=(-4, max(4.5, (scan.z_local or 0) + 1)))
+    ax.set_title(f"Inclusive spectrum, signal of {scan.width:.0f} GeV: {note}", loc="left", fontsize=11)
+    return save(figure, "spectrum_scan", {"masses": scan.masses, "z": scan.z, "p_global": scan.p_global})

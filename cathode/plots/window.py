@@ -16,6 +16,7 @@ from cathode.plots.spectrum import selected_spectrum
 from cathode.plots.style import COLOURS, NAMES, eps_text, label_of, poisson_points, save, with_ratio
 from cathode.regions import Window
 from cathode.results import Figures
+from cathode.sidebands import SidebandClosure
 from cathode.stats.settings import StatisticsSettings
 from cathode.template import DensityEnsemble, Template
 
@@ -29,6 +30,7 @@ def draw(
     template: list[Template],
     scores: list[Scored],
     closure: list[Closure],
+    sidebands: SidebandClosure,
     window: Window,
     working_points: tuple[float, ...],
     statistics: StatisticsSettings,
@@ -37,6 +39,7 @@ def draw(
     w = window.name
     files = dict(mass_spectrum(events, density, window, blind=not scores).files)
     files |= sideband_features(events, density, window).files
+    files |= sideband_ratio(sidebands).files
     for c in closure:
         files |= closure_forest(c).files
     eps = middle(working_points)
@@ -112,6 +115,42 @@ def sideband_features(events: Events, density: DensityEnsemble, window: Window) 
     )
 
 
+def sideband_ratio(closure: SidebandClosure) -> Figures:
+    """Recorded over generated sideband events against the mass, inclusive and behind cuts, with the ratio of the sums."""
+    edges = np.array(closure.edges)
+    centres, half = edges.mean(axis=1), (edges[:, 1] - edges[:, 0]) / 2
+    figure, axes = plt.subplots(len(closure.eps), 1, figsize=(8, 1.7 * len(closure.eps) + 0.8), sharex=True)
+    drawn = {}
+    for ax, eps, recorded, generated, ratio, error in zip(
+        axes, closure.eps, closure.recorded, closure.generated, closure.ratio, closure.error, strict=True
+    ):
+        expected, observed = np.array(generated), np.array(recorded)
+        filled = expected > 0
+        y = np.where(filled, observed / np.where(filled, expected, 1), np.nan)
+        e = np.where(
+            filled,
+            np.sqrt(observed + observed**2 / np.where(filled, expected, 1)) / np.where(filled, expected, 1),
+            np.nan,
+        )
+        ax.axhspan(ratio - error, ratio + error, color=COLOURS["cathode"], alpha=0.25, lw=0)
+        ax.axhline(ratio, color=COLOURS["cathode"], lw=1.4)
+        ax.axhline(1, color="#555555", ls="--", lw=1)
+        ax.errorbar(centres, y, e, half, fmt="o", ms=3.5, lw=1, color=COLOURS["data"])
+        spread = float(np.nanmax(np.abs(y - 1) + e, initial=0.02)) if filled.any() else 1.0
+        ax.set_ylim(max(0.0, 1 - min(spread, 1.5) * 1.15), 1 + min(spread, 1.5) * 1.15)
+        name = "no cut" if eps == 1 else eps_text(eps)
+        ax.text(0.01, 0.9, f"{name}: {ratio:.3f} $\\pm$ {error:.3f}", transform=ax.transAxes, va="top", fontsize=10)
+        drawn[f"{eps:g}"] = {"recorded": recorded, "generated": generated, "ratio": ratio, "error": error}
+    axes[len(axes) // 2].set_ylabel("Recorded / generated")
+    axes[-1].set_xlabel("Resonant mass $m$ [GeV]")
+    axes[0].set_title(
+        f"{closure.window}: sidebands, recorded over generated, behind a classifier between the two",
+        loc="left",
+        fontsize=11,
+    )
+    return save(figure, f"{closure.window}_sideband_ratio", {"edges": closure.edges, "points": drawn})
+
+
 def _after_selection(name: str, inside: Events, template: Template, scores: Scored, eps: float) -> Figures:
     """Signal-region data and template behind one working point, the template scaled to the predicted yield."""
     held = template.features[template.part > 0]
@@ -122,9 +161,7 @@ def _after_selection(name: str, inside: Events, template: Template, scores: Scor
     copies = float(share.sum()) / max(counts.m, 1.0)
     data = inside.features[select_events(scores.scores, eps)]
     cut = share > 0
-    return feature_comparison(
-        name, title, inside, data, held[cut], scale, bins=20, copies=copies, weight=share[cut]
-    )
+    return feature_comparison(name, title, inside, data, held[cut], scale, bins=20, copies=copies, weight=share[cut])
 
 
 def feature_comparison(

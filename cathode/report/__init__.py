@@ -17,12 +17,15 @@ CAPTIONS = {
     "open markers are cross-checks, and those without systematic uncertainties lie higher.",
     "uncertainties": "Observed and expected events, and what each background estimate is limited by.",
     "scan": "Local significance against the mass of the window.",
+    "spectrum_scan": "The same events without their features: local significance of a narrow signal on the smooth mass spectrum. "
+    "What a classical bump hunt would see; its global significance counts every mass (Gross and Vitells).",
     "performance": "With truth labels: significance improvement and background rejection, down to 25 background events.",
     "mass_spectrum": "Mass spectrum, and the background interpolated across the signal region.",
     "features": "Features in the signal region: recorded events against the template.",
     "features_selected": "The same behind the CATHODE selection. An excess here is what the hunt counts.",
     "selected_spectrum": "Mass spectrum behind the selection, sidebands included: a bump where there is one. The curve is fitted to the "
     "sidebands alone and is a second, independent background estimate; the dotted line is the hunt's own.",
+    "sideband_ratio": "Sidebands: recorded over generated events, inclusive and behind a classifier trained to tell them apart. In-sample: what the closure finds beyond it is interpolation.",
     "features_sideband": "Sidebands: recorded events against the density at the same masses. Tests the fit, not the interpolation.",
     "closure": "Held-out closure test: the whole chain in pseudo signal regions, each hidden from its own training together with "
     "the real one. The band is the bias that a new region may have.",

@@ -42,7 +42,7 @@ class SpectrumFit:
 
     def density(self, m: Array) -> Array:
         """Background events per GeV at masses `m`."""
-        basis = _basis(self.family, self.n_parameters, *self.fit_range, self.sqrt_s)
+        basis = family_basis(self.family, self.n_parameters, *self.fit_range, self.sqrt_s)
         return np.asarray(np.exp(basis(m) @ np.array(self.coefficients)))
 
 
@@ -85,7 +85,8 @@ def z_profile(n: float, b: float, sigma: float) -> float:
     return float(np.sign(n - b) * np.sqrt(max(2 * (first - b**2 / v * np.log1p(v * (n - b) / (b * (b + v)))), 0.0)))
 
 
-def _basis(family: str, n: int, low: float, high: float, sqrt_s: float) -> Basis:
+def family_basis(family: str, n: int, low: float, high: float, sqrt_s: float) -> Basis:
+    """The `n` terms of a family of functions on [low, high] (GeV)."""
     return dijet(low, high, n, sqrt_s) if family == "dijet" else log_polynomial(low, high, n)
 
 
@@ -99,12 +100,12 @@ def fit_family(
     low, high = float(edges.min()), float(edges.max())
     most, fit = min(_MAX_PARAMETERS, len(counts) // 2), None
     with contextlib.suppress(FitError):  # a longer function that does not converge leaves the last that did
-        for accepted in growing_fits(edges, counts, lambda n: _basis(family, n, low, high, sqrt_s), most):
+        for accepted in growing_fits(edges, counts, lambda n: family_basis(family, n, low, high, sqrt_s), most):
             fit = accepted
     if fit is None:
         return None
     n = len(fit.coefficients)
-    expected, error = integral(fit, _basis(family, n, low, high, sqrt_s), interval)
+    expected, error = integral(fit, family_basis(family, n, low, high, sqrt_s), interval)
     p_value = float(chi2.sf(fit.deviance, max(len(counts) - n, 1)))
     return SpectrumFit(family, n, expected, error, p_value, tuple(fit.coefficients.tolist()), (low, high), sqrt_s)
 
@@ -151,9 +152,7 @@ class Sculpting:
     p_value: float
 
 
-def sculpting(
-    mass: Array, passes: Array, interval: tuple[float, float], slices: int = 10
-) -> Sculpting | None:
+def sculpting(mass: Array, passes: Array, interval: tuple[float, float], slices: int = 10) -> Sculpting | None:
     """Test whether the share of sideband events `mass (n,)` that pass depends on the mass.
 
     `passes (n,)` is 1 or 0, or the share of fold splits in which an event passes. Slices hold equal numbers of events;

@@ -69,6 +69,7 @@ class StatisticsSettings:
             sample: 0.7 to 0.9 (results/reference/calibration).
         shift: `always` multiplies the background by the measured mean closure ratio; `positive` only if that raises it.
         limits: compute CLs upper limits.
+        luminosity: integrated luminosity in fb^-1, for limits on cross-sections; null: on events only.
         sqrt_s: collision energy in GeV; scale of the dijet functions of the mass fit. Masses beyond it use polynomials only.
         calibration: the pseudo-experiments.
     """
@@ -76,10 +77,13 @@ class StatisticsSettings:
     overdispersion: float | Literal["calibrated"] = 1.0
     shift: Literal["always", "positive"] = "always"
     limits: bool = True
+    luminosity: float | None = None
     sqrt_s: float = 13000.0
     calibration: CalibrationSettings = CalibrationSettings()
 
     def __post_init__(self) -> None:
+        if self.luminosity is not None and self.luminosity <= 0:
+            raise ConfigError(f"statistics.luminosity: found {self.luminosity:g}, expected a positive number of fb^-1")
         if self.overdispersion != "calibrated" and self.overdispersion < 1:
             raise ConfigError(
                 f"statistics.overdispersion: found {self.overdispersion:g}, expected at least 1, or calibrated"

@@ -15,11 +15,13 @@ from cathode.steps.calibrate import (
     calibrate_chain,
     calibrate_classifier,
     fit_truth,
+    limit_signal,
     measure_calibration,
     measure_overdispersion,
     plot_calibration,
 )
 from cathode.steps.hunt import (
+    compare_sidebands,
     estimate_background,
     fit_density,
     infer,
@@ -27,6 +29,7 @@ from cathode.steps.hunt import (
     measure_closure,
     prepare,
     sample_template,
+    scan_spectrum,
     score_cathode,
     score_cwola,
     score_pseudo,
@@ -37,10 +40,10 @@ from cathode.steps.output import evaluate, plot_summary, plot_window, report, se
 STEPS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
-        prepare, fit_density, sample_template, score_cathode, score_cwola, score_reference, score_pseudo,
-        measure_closure, estimate_background, infer, infer_blind, select, evaluate, summarise, plot_window,
+        prepare, fit_density, compare_sidebands, sample_template, score_cathode, score_cwola, score_reference, score_pseudo,
+        measure_closure, estimate_background, scan_spectrum, infer, infer_blind, select, evaluate, summarise, plot_window,
         plot_summary, report, fit_truth, calibrate_classifier, measure_overdispersion, calibrate_chain,
-        measure_calibration, plot_calibration,
+        measure_calibration, limit_signal, plot_calibration,
     )
 }  # fmt: skip
 

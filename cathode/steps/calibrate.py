@@ -8,9 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from cathode.calibration import effective_trials, linearity, overdispersion, pulls, signal_efficiency, uniformity
-from cathode.calibration.experiments import Background, inject, is_signal
 from cathode.background import combine
+from cathode.calibration import (
+    effective_trials,
+    linearity,
+    overdispersion,
+    produced_signal,
+    pulls,
+    signal_efficiency,
+    uniformity,
+)
+from cathode.calibration.experiments import Background, inject, is_signal
 from cathode.classifier import ClassifierSettings, Scored
 from cathode.classifier.methods import LABEL_FREE, score_samples
 from cathode.closure import ClosurePoint, ClosureSettings, measure_closure
@@ -18,7 +26,7 @@ from cathode.counts import count_passing, passing
 from cathode.events import Events
 from cathode.inference import primary_p, signal_yield
 from cathode.regions import Window, in_interval
-from cathode.results import Figures, Json, PseudoExperiment, PseudoExperiments
+from cathode.results import Figures, Hunts, Json, PseudoExperiment, PseudoExperiments
 from cathode.seeds import derive_seed
 from cathode.stats.settings import CalibrationSettings, StatisticsSettings
 from cathode.steps import hunt
@@ -180,7 +188,9 @@ def calibrate_chain(
                         for i in range(closure.jobs)
                     ]  # fmt: skip
                     regions = [splits for test in tests for splits in test.regions()]
-                    found = measure_closure(window.name, regions, working_points, overdispersion=(1.0,) * len(working_points))
+                    found = measure_closure(
+                        window.name, regions, working_points, overdispersion=(1.0,) * len(working_points)
+                    )
                     closures[method] = found.points
                 splits = _score(method, mixed, density, template, run_seed, common).scores
                 hit = is_signal(splits[0].row)
@@ -276,6 +286,27 @@ def measure_calibration(
             }
         ),
     )  # fmt: skip
+
+
+def limit_signal(hunts: list[Hunts], injection: Json, *, statistics: StatisticsSettings) -> Json:
+    """Turn limits on selected events into limits on the signal in the signal region, by the efficiency that injections measured."""
+    entries = []
+    for h in (h for group in hunts for h in group.entries if h["limit"]):
+        curve = [c for c in _of(injection.tree["efficiency"], h["method"], h["eps_bkg"]) if c["strength"] > 0]
+        if not curve:
+            continue
+        background = h["n_sr_expected"]["value"]
+        observed, *expected = (
+            produced_signal(s, curve, h["eps_bkg"], background) for s in (h["limit"]["s_obs"], *h["limit"]["s_exp"])
+        )
+        entry = {k: h[k] for k in ("window", "method", "eps_bkg")}
+        entry |= {"n_signal_obs": observed, "n_signal_exp": expected, "cross_section_fb": None}
+        if statistics.luminosity:
+            entry["cross_section_fb"] = {
+                "obs": observed / statistics.luminosity, "exp": [s / statistics.luminosity for s in expected],
+            }  # fmt: skip
+        entries.append(entry)
+    return Json({"schema": "cathode/limits/1", "luminosity_ifb": statistics.luminosity, "limits": entries})
 
 
 def _of(entries: list[dict[str, Any]], method: str, eps: float) -> list[dict[str, Any]]:

@@ -22,11 +22,15 @@ from cathode.errors import ConfigError
 from cathode.events import Events, Labels
 from cathode.inference import blind_entry, fit_selected_spectrum, hunt_entry
 from cathode.intake import DataSettings, InjectionSettings, prepare_events
-from cathode.regions import Window, in_interval, pseudo_windows
+from cathode.regions import Window, in_interval, pseudo_windows, spectrum_peak
 from cathode.results import Estimates, Hunts, Json
 from cathode.seeds import derive_seed
+from cathode.sidebands import SidebandClosure, reweight_template
+from cathode.sidebands import compare_sidebands as compare
 from cathode.stats.mass_fit import MassFit, Sculpting
 from cathode.stats.settings import StatisticsSettings
+from cathode.stats.spectrum_scan import SpectrumScan
+from cathode.stats.spectrum_scan import scan_spectrum as scan
 from cathode.template import (
     BackgroundSettings,
     DensityEnsemble,
@@ -115,8 +119,29 @@ def sample_template(
             n_efficiency=round(template.efficiency_oversampling * n),
             seed=own_seed,
         )
+    if template.reweight == "dctr":
+        made = reweight_template(
+            made, events.features, events.mass, events.row, window, density, template,
+            seed=derive_seed(own_seed, "reweight"),
+        )  # fmt: skip
     log.info("%s: %d events in the signal region, %d in the template", window.name, n, len(made.mass))
     return made
+
+
+def compare_sidebands(
+    events: Events,
+    density: DensityEnsemble,
+    *,
+    window: Window,
+    working_points: tuple[float, ...],
+    template: TemplateSettings,
+    seed: int,
+) -> SidebandClosure:
+    """Compare recorded sideband events with generated ones, before and behind cuts of a classifier between them."""
+    return compare(
+        events.features, events.mass, window, density, template, working_points,
+        seed=derive_seed(seed, "compare_sidebands", window.name),
+    )  # fmt: skip
 
 
 def score_cathode(
@@ -312,6 +337,17 @@ def infer(
         entries.append(entry)
         workspaces.append(Json(workspace))
     return (Hunts(tuple(entries)), *workspaces)
+
+
+def scan_spectrum(events: Events, *, window: Window, statistics: StatisticsSettings, seed: int) -> SpectrumScan:
+    """The classical bump hunt, without features: the whole mass spectrum above its peak, for signals as wide as the window allows."""
+    low, high = window.range
+    peak = spectrum_peak(events.mass[events.mass < window.signal[0]], low)
+    start = peak if peak < window.signal[0] - window.width else low
+    return scan(
+        events.mass, start, high, window.width / 4, sqrt_s=statistics.sqrt_s,
+        seed=derive_seed(seed, "scan_spectrum", window.name),
+    )  # fmt: skip
 
 
 def infer_blind(

@@ -16,7 +16,9 @@ from cathode.metrics import roc
 from cathode.regions import Window
 from cathode.results import Figures, Hunts, Json, Page, Picture, Selected, Truth
 from cathode.seeds import derive_seed
+from cathode.sidebands import SidebandClosure
 from cathode.stats.settings import StatisticsSettings
+from cathode.stats.spectrum_scan import SpectrumScan
 from cathode.template import DensityEnsemble, Template
 from cathode.version import __version__
 
@@ -84,6 +86,7 @@ def plot_window(
     template: list[Template],
     scores: list[Scored],
     closure: list[Closure],
+    sidebands: SidebandClosure,
     *,
     window: Window,
     working_points: tuple[float, ...],
@@ -92,14 +95,17 @@ def plot_window(
     """Mass spectra, features, scores and closure of one window; signal-region plots are left out when blind."""
     from cathode.plots import window as window_plots
 
-    return window_plots.draw(events, density, template, scores, closure, window, working_points, statistics)
+    return window_plots.draw(events, density, template, scores, closure, sidebands, window, working_points, statistics)
 
 
-def plot_summary(summary: Json, truth: list[Truth]) -> Figures:
-    """Significances of all hunts, and SIC and ROC curves where labels exist."""
+def plot_summary(summary: Json, truth: list[Truth], spectrum: list[SpectrumScan]) -> Figures:
+    """Significances of all hunts, the classical bump hunt, and SIC and ROC curves where labels exist."""
     from cathode.plots import performance, significance
+    from cathode.plots import spectrum as spectra
 
     files = significance.draw(summary.tree).files
+    for scan in spectrum:
+        files |= spectra.spectrum_scan(scan).files
     return Figures(files | performance.draw([t for t in truth if t.entries]).files)
 
 

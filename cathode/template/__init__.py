@@ -59,12 +59,14 @@ class TemplateSettings:
         span: `sidebands`: how far from the signal region events are taken, in its widths.
         oversampling: `model`: template events for classifier training, per event in the signal region.
         efficiency_oversampling: `model`: separate events that set thresholds and measure efficiencies, likewise.
+        reweight: `none`, or `dctr`: weights from a classifier between recorded and generated sideband events.
     """
 
     base: Literal["sidebands", "model"] = "sidebands"
     span: float = 1.5
     oversampling: float = 4.0
     efficiency_oversampling: float = 50.0
+    reweight: Literal["none", "dctr"] = "none"
 
     def __post_init__(self) -> None:
         if self.span <= 0:
@@ -103,6 +105,7 @@ class Template:
             not independent: a classifier that is trained on some may not measure others.
         row: (n,) input row of that recorded event; -1 without one.
         transported: whether events have recorded sources.
+        weight: (n,) event weights.
         n_bootstraps, n_seeds: layout of the members.
     """
 
@@ -113,6 +116,7 @@ class Template:
     part: NDArray[np.integer]
     source: NDArray[np.integer]
     row: NDArray[np.integer]
+    weight: Array
     transported: bool = False
     n_bootstraps: int = field(default=1)
     n_seeds: int = field(default=1)
@@ -181,6 +185,7 @@ def sample_template(
         np.concatenate(parts),
         np.arange(n_members * (train + further), dtype=np.int32),
         np.full(n_members * (train + further), -1, dtype=np.int64),
+        np.ones(n_members * (train + further)),
         False,
         ensemble.n_bootstraps,
         ensemble.n_seeds,
@@ -229,6 +234,7 @@ def transport_template(
         np.concatenate(parts),
         np.concatenate(sources),
         row[base[np.concatenate(sources)]],
+        np.ones(sum(map(len, sources))),
         True,
         ensemble.n_bootstraps,
         ensemble.n_seeds,

@@ -28,7 +28,7 @@ ARTEFACTS = {
     "events": (Events(("a", "b", "c"), np.arange(40)[::2], BIG[::2, 0], VIEW), "parquet"),
     "labels": (Labels(np.arange(40)[::2] % 2), "parquet"),
     "template": (
-        Template(("a", "b", "c"), BIG[::2, 0], VIEW, np.arange(40)[::2], np.arange(40)[1::2], np.arange(20)[::-1], np.arange(20), True, 2, 2),
+        Template(("a", "b", "c"), BIG[::2, 0], VIEW, np.arange(40)[::2], np.arange(40)[1::2], np.arange(20)[::-1], np.arange(20), BIG[::2, 3], True, 2, 2),
         "parquet",
     ),
     "selected": (

@@ -11,6 +11,7 @@ from cathode.calibration import (
     effective_trials,
     linearity,
     overdispersion,
+    produced_signal,
     pulls,
     signal_efficiency,
     uniformity,
@@ -73,6 +74,18 @@ def test_signal_efficiency_is_a_mean_over_experiments_per_strength():
     assert (one["eps_sig"], two["eps_sig"]) == pytest.approx((0.3, 0.6))
     assert one["eps_sig_error"] == pytest.approx(np.std([0.2, 0.4], ddof=1) / np.sqrt(2))
     assert one["z_median"] == pytest.approx(2.326, abs=1e-3)
+
+
+def test_a_limit_is_carried_through_the_efficiency_curve():
+    """eps_S = 0.01 + 0.1 S / sqrt(B) up to 0.41 at 4: S eps_S = passing is a quadratic equation."""
+    curve = [{"strength": s, "eps_sig": 0.01 + 0.1 * s} for s in (1.0, 2.0, 4.0)]
+    for passing in (0.5, 5.0, 30.0, 100.0):
+        strength = (-0.01 + np.sqrt(0.01**2 + 0.4 * passing / 100)) / 0.2
+        assert produced_signal(passing, curve, 0.01, 10000.0) == pytest.approx(100 * strength, rel=1e-3)
+    assert produced_signal(410.0, curve, 0.01, 10000.0) == pytest.approx(1000.0)
+    dip = [{"strength": 1.0, "eps_sig": 0.3}, {"strength": 2.0, "eps_sig": 0.25}]  # noise must not make it ambiguous
+    found = [produced_signal(s, dip, 0.01, 100.0) for s in (1.0, 3.0, 5.0, 6.0, 9.0)]
+    assert np.all(np.diff(found) > 0)
 
 
 def test_a_biased_signal_response_is_seen():

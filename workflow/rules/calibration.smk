@@ -121,6 +121,30 @@ rule measure_calibration:
         " --config {params.config:q} --out {output} 2> {log}"
 
 
+rule limit_signal:
+    """Limits on the signal before the selection, through the measured efficiency."""
+    input:
+        hunts=expand(f"{RUN}/{WINDOWS[0]}/{{method}}/hunts.json", method=LABEL_FREE),
+        injection=f"{RUN}/calibration/injection.json",
+    output:
+        f"{RUN}/calibration/limits.json",
+    log:
+        f"{RUN}/logs/limit_signal.log",
+    benchmark:
+        f"{RUN}/benchmarks/limit_signal/all.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=settings("limit_signal"),
+        code=CODE,
+        python=PYTHON,
+    shell:
+        "{params.python} -m cathode limit-signal --hunts {input.hunts} --injection {input.injection}"
+        " --config {params.config:q} --out {output} 2> {log}"
+
+
 rule plot_calibration:
     """The figures of the calibration."""
     input:

@@ -54,6 +54,29 @@ else:
             " --scores {input.scores} --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
 
 
+rule scan_spectrum:
+    """The classical bump hunt on the inclusive mass spectrum."""
+    input:
+        events=f"{RUN}/events.parquet",
+    output:
+        f"{RUN}/{{window}}/spectrum_scan.json",
+    log:
+        f"{RUN}/logs/{{window}}/scan_spectrum.log",
+    benchmark:
+        f"{RUN}/benchmarks/scan_spectrum/{{window}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=settings("scan_spectrum"),
+        code=CODE,
+        python=PYTHON,
+    shell:
+        "{params.python} -m cathode scan-spectrum --events {input.events}"
+        " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
+
+
 rule select:
     """The events that pass each working point."""
     input:

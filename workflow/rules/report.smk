@@ -34,6 +34,7 @@ rule plot_window:
         template=of_window("template.parquet", "cathode" in HUNTED),
         scores=of_window("{method}/scores.npz", METHODS),
         closure=of_window("{method}/closure.json", LABEL_FREE),
+        sidebands=f"{RUN}/{{window}}/sidebands.json",
     output:
         expand(
             f"{RUN}/plots/{{{{window}}}}_{{name}}.{{form}}",
@@ -53,7 +54,7 @@ rule plot_window:
         code=CODE,
         python=PYTHON,
     shell:
-        "{params.python} -m cathode plot-window --events {input.events} --density {input.density} --template {input.template} --scores {input.scores} --closure {input.closure}"
+        "{params.python} -m cathode plot-window --events {input.events} --density {input.density} --template {input.template} --scores {input.scores} --closure {input.closure} --sidebands {input.sidebands}"
         " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
 
 
@@ -62,6 +63,7 @@ rule plot_summary:
     input:
         summary=f"{RUN}/summary.json",
         truth=truths(WINDOWS),
+        spectrum=f"{RUN}/{WINDOWS[0]}/spectrum_scan.json",
     output:
         expand(f"{RUN}/plots/{{name}}.{{form}}", name=summary_figures(), form=FORMS),
     log:
@@ -76,7 +78,7 @@ rule plot_summary:
         code=CODE,
         python=PYTHON,
     shell:
-        "{params.python} -m cathode plot-summary --summary {input.summary} --truth {input.truth}"
+        "{params.python} -m cathode plot-summary --summary {input.summary} --truth {input.truth} --spectrum {input.spectrum}"
         " --out {output} 2> {log}"
 
 

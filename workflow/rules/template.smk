@@ -22,6 +22,30 @@ rule fit_density:
         " --config {params.config:q} --out {output} 2> {log}"
 
 
+rule compare_sidebands:
+    """Recorded sideband events against generated ones."""
+    input:
+        events=f"{RUN}/events.parquet",
+        density=f"{RUN}/{{window}}/density.npz",
+    output:
+        f"{RUN}/{{window}}/sidebands.json",
+    log:
+        f"{RUN}/logs/{{window}}/compare_sidebands.log",
+    benchmark:
+        f"{RUN}/benchmarks/compare_sidebands/{{window}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        config=settings("compare_sidebands"),
+        code=CODE,
+        python=PYTHON,
+    shell:
+        "{params.python} -m cathode compare-sidebands --events {input.events} --density {input.density}"
+        " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
+
+
 rule sample_template:
     """Sample the background template in the signal region of one window."""
     input:

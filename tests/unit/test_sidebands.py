@@ -1,0 +1,89 @@
+"""Recorded against generated sidebands where the difference is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from cathode.regions import Window
+from cathode.sidebands import compare_sidebands, reweight_template
+from cathode.template import DensityEnsemble, TemplateSettings, sample_template, transport_template
+from cathode.template.mass import MassModel, MassSettings
+
+WINDOW = Window("m3000", (2800.0, 3200.0), (2000.0, 5000.0))
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """p(x | m): truth is a normal around (m - 3000) / 1000; this density is off by `shift`, and its slope by `slope`."""
+
+    shift: float = 0.0
+    slope: float = 0.0
+    n_members: int = 4
+
+    def _centre(self, m):
+        return self.shift + (1 + self.slope) * (m[:, None] - 3000) / 1000
+
+    def sample(self, m, *, member, seed):
+        return self._centre(m) + np.random.default_rng(seed).standard_normal((len(m), 2))
+
+    def encode(self, x, m, *, member):
+        return x - self._centre(m)
+
+    def decode(self, z, m, *, member):
+        return z + self._centre(m)
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(1)
+    mass = 2000 + rng.exponential(700, 60000)
+    mass = mass[mass < 5000]
+    return (mass[:, None] - 3000) / 1000 + rng.standard_normal((len(mass), 2)), mass
+
+
+def ensemble(density, mass):
+    return DensityEnsemble(density, 2, 2, MassModel.fit(mass, WINDOW, MassSettings()))
+
+
+def test_the_ratio_is_one_for_the_truth_and_not_behind_a_cut_for_a_wrong_density(data):
+    x, mass = data
+    for base in ("model", "sidebands"):
+        settings = TemplateSettings(base=base)
+        good = compare_sidebands(x, mass, WINDOW, ensemble(Shifted(), mass), settings, (0.1, 0.01), seed=1)
+        assert good.eps == (1.0, 0.1, 0.01)
+        assert good.ratio[0] == pytest.approx(1)
+        assert np.abs((np.array(good.ratio[1:]) - 1) / good.error[1:]).max() < 4
+        assert np.sum(good.recorded[0]) == pytest.approx(np.sum(good.generated[0]))
+    bad = compare_sidebands(
+        x, mass, WINDOW, ensemble(Shifted(0.2), mass), TemplateSettings(base="model"), (0.1,), seed=1
+    )
+    assert bad.ratio[0] == pytest.approx(1)  # blind to what the features do
+    assert bad.ratio[1] > 1.3
+    # what is wrong at all masses alike cancels in transport
+    moved = compare_sidebands(x, mass, WINDOW, ensemble(Shifted(0.2), mass), TemplateSettings(), (0.1,), seed=1)
+    assert abs(moved.ratio[1] - 1) < 4 * moved.error[1]
+
+
+@pytest.mark.parametrize(("base", "density"), [("model", Shifted(0.2)), ("sidebands", Shifted(slope=-0.5))])
+def test_the_weights_mend_a_density_that_is_wrong_in_a_known_way(data, base, density):
+    x, mass = data
+    fitted, settings = ensemble(density, mass), TemplateSettings(base=base, reweight="dctr")
+    row = np.arange(len(mass))[::-1].copy()  # rows need not be sorted
+    if base == "model":
+        made = sample_template(fitted, ("a", "b"), WINDOW, n_train=20000, n_efficiency=1000, seed=1)
+    else:
+        made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, span=settings.span, seed=1)
+    mended = reweight_template(made, x, mass, row, WINDOW, fitted, settings, seed=2)
+    assert mended.weight.mean() == pytest.approx(1)
+    truth = (made.mass[:, None] - 3000) / 1000
+
+    def distance(weight):
+        return np.abs(np.average(made.features - truth, axis=0, weights=weight))
+
+    assert (distance(None) > 0.08).all()
+    assert (distance(mended.weight) < 0.5 * distance(None)).all()
+    again = reweight_template(made, x, mass, row, WINDOW, fitted, settings, seed=2)
+    np.testing.assert_array_equal(mended.weight, again.weight)
