@@ -143,7 +143,7 @@ def combine(
         mean = max(mean, 0.0)
     if method in NEED_LABELS:
         flags.append("truth labels used: a reference, not a search")
-    if method in LABEL_FREE and c.n_splits < 3 and overdispersion < 1.2:
+    if method in LABEL_FREE and c.n_splits < 3 and settings.overdispersion != "calibrated" and overdispersion < 1.2:
         flags.append(
             f"{c.n_splits} fold split(s): overdispersion {overdispersion:g} may be too small, let it be calibrated"
         )

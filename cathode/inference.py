@@ -26,11 +26,14 @@ _BINS_PER_WIDTH = 8
 
 
 def counting_input(name: str, e: BackgroundEstimate, expected: tuple[float, float] | None = None) -> Counting:
-    """The counting experiment behind one estimate; `expected` is the sidebands' mass fit before the selection, and its error."""
+    """The counting experiment behind one estimate, its count rounded.
+
+    `expected` is the sidebands' mass fit before the selection, and its error.
+    """
     ratio, error = (1.0, 0.0) if expected is None else (expected[0] / e.counts.n_sr, expected[1] / expected[0])
     return Counting(
         name,
-        float(e.counts.n_obs),
+        float(round(e.counts.n_obs)),
         e.n_bkg,
         max(e.counts.m, 1.0),
         e.initialisation,
@@ -80,12 +83,13 @@ def signal_yield(e: BackgroundEstimate, expected: float, error: float) -> tuple[
 
     S = n_obs - eps e^mu B with B the sidebands' mass fit. The significance takes all N events of the signal region for
     background, as they are when there is no signal; a yield may not: eps N counts a share eps of the signal itself as
-    background, at eps = 0.1 and a signal efficiency of 1/2 a fifth of what passes. Variance: v b of the count, the relative
-    errors of the background, and that of B. Not valid where the mass fit is not (see its p-value).
+    background, at eps = 0.1 and a signal efficiency of 1/2 a fifth of what passes. Variance: v b of the count, v at least 1
+    since fold splits agree on a signal, the relative errors of the background, and that of B. Not valid where the mass
+    fit is not (see its p-value).
     """
     b = e.n_bkg * expected / e.counts.n_sr
     relative2 = e.template**2 + e.relative_sigma**2 + (error / expected) ** 2
-    return e.counts.n_obs - b, float(np.sqrt(e.overdispersion * b + b**2 * relative2))
+    return e.counts.n_obs - b, float(np.sqrt(max(e.overdispersion, 1.0) * b + b**2 * relative2))
 
 
 def _shift(e: BackgroundEstimate) -> float:
@@ -109,8 +113,9 @@ def sideband_bins(mass: Array, window: Window) -> Array:
 def fit_selected_spectrum(
     mass: Array, passes: Array, n_obs: float, window: Window, settings: StatisticsSettings
 ) -> tuple[MassFit | None, Sculpting | None]:
-    """Mass fit behind a cut, and the mass dependence of the cut, from sideband events `mass (b,)` and the share of fold
-    splits in which each passes.
+    """Mass fit behind a cut, and the mass dependence of the cut.
+
+    From sideband events `mass (b,)` and the share of cuts `passes (b,)` that each passes.
     """
     bins = sideband_bins(mass, window)
     fit = mass_fit(bins, count_in_bins(mass, bins, passes), n_obs, window.signal, sqrt_s=settings.sqrt_s)
@@ -160,6 +165,7 @@ def hunt_entry(
         "eps_bkg": c.eps_bkg,
         "n_sr": c.n_sr,
         "n_obs": round(c.n_obs),
+        "n_obs_average": c.n_obs,
         "n_bkg": e.n_bkg,
         "n_bkg_uncorrected": c.n_bkg,
         "sigma": e.sigma(),

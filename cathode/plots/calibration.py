@@ -50,7 +50,7 @@ def pulls(tree: dict[str, Any]) -> Figures:
         y=1.02,
     )
     figure.tight_layout()
-    return save(figure, "calibration_overdispersion", {k: tree[k] for k in ("n_toys", "v0", "v0_error", "z")})
+    return save(figure, "calibration_overdispersion", {k: tree[k] for k in ("n_toys", "v0", "v0_error", "z", "sizes")})
 
 
 def p_values(tree: dict[str, Any]) -> Figures:

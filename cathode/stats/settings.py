@@ -64,9 +64,9 @@ class StatisticsSettings:
 
     Attributes:
         overdispersion: variance of the counts over Poisson: correlated folds raise it, averaging over fold splits lowers it.
-            A number, or `calibrated`: measured by pseudo-experiments of this very classifier first
-            (statistics.calibration.classifier of them), and at least 1. Measured for the default classifier on the bundled
-            sample: 0.7 to 0.9 (results/reference/calibration).
+            A number, at least 1, or `calibrated`: measured by pseudo-experiments of this very classifier first
+            (statistics.calibration.classifier of them), which may find less. The default is an upper bound for the default
+            classifier (results/reference/calibration).
         shift: `always` multiplies the background by the measured mean closure ratio; `positive` only if that raises it.
         limits: compute CLs upper limits.
         luminosity: integrated luminosity in fb^-1, for limits on cross-sections; null: on events only.

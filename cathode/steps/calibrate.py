@@ -73,64 +73,78 @@ def calibrate_classifier(
     seed: int,
     device: str,
 ) -> Json:
-    """Train classifiers where there is nothing to find: data and reference from one truth, as many as in the hunt."""
-    sizes = _sample_sizes(events, truth, window, template, classifier)
+    """Train classifiers where there is nothing to find: data and reference from one truth, as many as in the hunt.
+
+    And as many as in the pseudo-experiments of the whole chain, where these are of another size.
+    """
+    sizes = _sample_sizes(events, truth, window, template, classifier, calibration)
     entries = []
     for t in calibration.batch(int(batch), calibration.classifier):
         own_seed = derive_seed(seed, "calibrate_classifier", t)
         for method in (m for m in methods if m in LABEL_FREE):
-            n = int(np.random.default_rng(own_seed).poisson(sizes["data"]))
-            mass = truth.mass.sample(n + sizes[method], seed=derive_seed(own_seed, method, "mass"))
-            x = truth.density.sample(mass, member=0, seed=derive_seed(own_seed, method, "features"))
-            scores = score_samples(
-                method, x[:n], x[n:], window, classifier,
-                seed=derive_seed(own_seed, method), device=hunt.resolve_device(device),
-            )  # fmt: skip
-            for eps in working_points:
-                c = count_passing(scores.scores, eps)
-                entries.append({"toy": t, "method": method, "eps_bkg": eps, "n": c.n_obs, "b": c.n_bkg, "m": c.m})
+            for sample, expected in sizes.items():
+                with_seed = derive_seed(own_seed, method, sample)
+                n = int(np.random.default_rng(with_seed).poisson(expected["data"]))
+                mass = truth.mass.sample(n + expected[method], seed=derive_seed(with_seed, "mass"))
+                x = truth.density.sample(mass, member=0, seed=derive_seed(with_seed, "features"))
+                scores = score_samples(
+                    method, x[:n], x[n:], window, classifier, seed=with_seed, device=hunt.resolve_device(device)
+                )
+                for eps in working_points:
+                    c = count_passing(scores.scores, eps)
+                    entry = {"toy": t, "sample": sample, "method": method, "eps_bkg": eps}
+                    entries.append(entry | {"n": c.n_obs, "b": c.n_bkg, "m": c.m})
         log.info("classifier pseudo-experiment %d of %d", t + 1, calibration.classifier)
     return Json({"window": window.name, "sizes": sizes, "entries": entries})
 
 
 def _sample_sizes(
-    events: Events, truth: DensityEnsemble, window: Window, template: TemplateSettings, classifier: ClassifierSettings
-) -> dict[str, int]:
-    """Events in the hunt's signal region (expected ones when blind) and in the reference of each method."""
+    events: Events,
+    truth: DensityEnsemble,
+    window: Window,
+    template: TemplateSettings,
+    classifier: ClassifierSettings,
+    calibration: CalibrationSettings,
+) -> dict[str, dict[str, int]]:
+    """Events in the signal region (expected ones when blind) and in the reference of each method, per kind of sample."""
     n = int(window.in_signal(events.mass).sum()) or round(truth.mass.expected()[0])
     near = window.in_sideband(events.mass) & in_interval(events.mass, window.reach(template.span))
     low, high = window.in_strips(events.mass, classifier.strip_width)
     transported = int(near.sum()) if template.base == "sidebands" else round(template.oversampling * n)
-    return {"data": n, "cathode": transported, "cwola": int((low | high).sum())}
+    sizes = {"hunt": {"data": n, "cathode": transported, "cwola": int((low | high).sum())}}
+    if calibration.events is not None:
+        share = calibration.events / len(events)
+        sizes["experiments"] = {k: round(share * v) for k, v in sizes["hunt"].items()}
+    return sizes
 
 
 def measure_overdispersion(
     experiments: list[Json], *, methods: tuple[str, ...], working_points: tuple[float, ...]
 ) -> Json:
-    """Overdispersion of the counts of this classifier, per method and working point."""
+    """Overdispersion of the counts of this classifier, per method and working point.
+
+    At the size of the hunt, and under `experiments` at that of the chain's pseudo-experiments.
+    """
     rows = [e for part in experiments for e in part.tree["entries"]]
-    tree: dict[str, Any] = {
-        "schema": "cathode/overdispersion/1",
-        "window": experiments[0].tree["window"],
-        "sizes": experiments[0].tree["sizes"],
-        "n_toys": len({r["toy"] for r in rows}),
-        "v0": {},
-        "v0_error": {},
-        "pull_mean": {},
-        "pull_mean_error": {},
-        "z": {},
-    }
-    for method in (m for m in methods if m in LABEL_FREE):
-        for eps in working_points:
-            mine = _of(rows, method, eps)
-            n, b, m = (np.array([r[k] for r in mine], dtype=float) for k in ("n", "b", "m"))
-            z = pulls(n, b, m)
-            found = overdispersion(z)
-            for key, value in (
-                ("v0", found.v0), ("v0_error", found.v0_error), ("pull_mean", found.mean),
-                ("pull_mean_error", found.mean_error), ("z", z.tolist()),
-            ):  # fmt: skip
-                tree[key].setdefault(method, {})[f"{eps:g}"] = value
+    sizes, tables = experiments[0].tree["sizes"], {}
+    for sample in sizes:
+        table: dict[str, Any] = {"v0": {}, "v0_error": {}, "pull_mean": {}, "pull_mean_error": {}, "z": {}}
+        for method in (m for m in methods if m in LABEL_FREE):
+            for eps in working_points:
+                mine = [r for r in _of(rows, method, eps) if r["sample"] == sample]
+                n, b, m = (np.array([r[k] for r in mine], dtype=float) for k in ("n", "b", "m"))
+                z = pulls(n, b, m)
+                found = overdispersion(z)
+                for key, value in (
+                    ("v0", found.v0), ("v0_error", found.v0_error), ("pull_mean", found.mean),
+                    ("pull_mean_error", found.mean_error), ("z", z.tolist()),
+                ):  # fmt: skip
+                    table[key].setdefault(method, {})[f"{eps:g}"] = value
+        tables[sample] = table | {"sizes": sizes[sample]}
+    tree = {
+        "schema": "cathode/overdispersion/1", "window": experiments[0].tree["window"],
+        "n_toys": len({r["toy"] for r in rows}), **tables["hunt"], "experiments": tables.get("experiments"),
+    }  # fmt: skip
     return Json(tree)
 
 
@@ -230,7 +244,8 @@ def measure_calibration(
 ) -> tuple[Json, Json]:
     """Verdicts: are p-values of background-only pseudo-experiments uniform, is injected signal measured without bias."""
     searches = [m for m in methods if m in LABEL_FREE]
-    known = {m: hunt.known_overdispersion(overdispersion, m, working_points, statistics) for m in searches}
+    tables = [Json(t.tree["experiments"] or t.tree) for t in overdispersion]
+    known = {m: hunt.known_overdispersion(tables, m, working_points, statistics) for m in searches}
     null: list[dict[str, Any]] = []
     injected: list[dict[str, Any]] = []
     for x in (x for part in experiments for x in part.experiments):

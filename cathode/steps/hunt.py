@@ -271,7 +271,7 @@ def score_pseudo(
 def known_overdispersion(
     tables: list[Json], method: str, working_points: tuple[float, ...], statistics: StatisticsSettings
 ) -> tuple[float, ...]:
-    """Overdispersion per working point: the configured number, or what calibration measured, never below 1."""
+    """Overdispersion per working point: the configured number, or what calibration measured."""
     if statistics.overdispersion != "calibrated":
         return (statistics.overdispersion,) * len(working_points)
     if method in NEED_LABELS:
@@ -281,7 +281,7 @@ def known_overdispersion(
             "statistics.overdispersion: found calibrated, expected the table that `snakemake` measures first"
         )
     measured = tables[0].tree["v0"][method]
-    return tuple(max(1.0, measured[f"{eps:g}"]) for eps in working_points)
+    return tuple(measured[f"{eps:g}"] for eps in working_points)
 
 
 def measure_closure(

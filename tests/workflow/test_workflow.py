@@ -130,19 +130,19 @@ WITHOUT_SELECT = {k: v for k, v in AFTER_SCORES.items() if k not in ("select", "
 
 # only CATHODE's own scores and every closure test depend on the template
 TEMPLATE_CHANGED = {"sample_template": 1, "score_cathode": 1, "score_pseudo": 4} | AFTER_SCORES
-TEMPLATE_CHANGED |= {"select": 1, "evaluate": 1, "estimate_background": 2, "infer": 2}
+TEMPLATE_CHANGED |= {"select": 1, "evaluate": 1, "estimate_background": 2, "infer": 2, "compare_sidebands": 1}
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"statistics": {"shift": "positive"}}, WITHOUT_SELECT | {"measure_closure": 2}),
-        ({"working_points": [0.1, 0.02]}, AFTER_SCORES),
+        ({"statistics": {"shift": "positive"}}, WITHOUT_SELECT | {"measure_closure": 2, "scan_spectrum": 1}),
+        ({"working_points": [0.1, 0.02]}, AFTER_SCORES | {"compare_sidebands": 1}),
         ({"classifier": CONFIG["classifier"] | {"members": 5}}, SCORES | AFTER_SCORES),
         ({"template": {"span": 2.0}}, TEMPLATE_CHANGED),
         (
             {"windows": {"range": [2000, 5000], "signal_regions": [[2800, 3200], [3000, 3400]]}},
-            {"fit_density": 1, "sample_template": 1} | SCORES | AFTER_SCORES,
+            {"fit_density": 1, "compare_sidebands": 1, "sample_template": 1} | SCORES | AFTER_SCORES,
         ),
     ],
     ids=["statistics", "working points", "classifier", "template", "new window"],
@@ -178,7 +178,15 @@ def test_calibration_writes_raw_numbers_and_verdicts_and_can_feed_the_hunt(done)
     assert {f["method"] for f in signal["fits"]} == {"cathode", "cwola"}
     assert len(list(folder.glob("*.png"))) == 4
     dry = snakemake(done, "--dry-run", "--cores", "1", config=config)
-    assert planned(dry.stdout + dry.stderr) == WITHOUT_SELECT | {"measure_closure": 2}
+    assert planned(dry.stdout + dry.stderr) == WITHOUT_SELECT | {"measure_closure": 2, "scan_spectrum": 1}
+    limited = snakemake(done, "--cores", "2", "limits", config=config)
+    assert limited.returncode == 0, limited.stderr[-3000:]
+    limits = json.loads((folder / "limits.json").read_text())["limits"]
+    assert {(e["method"], e["eps_bkg"]) for e in limits} == {(m, e) for m in ("cathode", "cwola") for e in (0.1, 0.01)}
+    for entry in limits:
+        assert entry["n_signal_obs"] > 0
+        assert sorted(entry["n_signal_exp"]) == entry["n_signal_exp"]
+        assert entry["cross_section_fb"] is None
 
 
 def test_a_blind_run_has_no_signal_region_number(done):
@@ -194,6 +202,7 @@ def test_a_blind_run_has_no_signal_region_number(done):
     for low, high, count in zip(edges[:-1], edges[1:], spectrum["counts"], strict=True):
         assert (count is None) == (high > 2800 and low < 3200)
     assert not list(results.glob("workspaces/*"))
+    assert not list(results.rglob("spectrum_scan*"))
 
 
 def test_a_configuration_error_is_one_line(done):
