@@ -68,11 +68,11 @@ def describe(config: Config) -> str:
     n_windows, n_methods = len(config.regions), len(config.methods)
     per_method = 4 + (config.data.label is not None)
     per_window = (
-        2 * ("cathode" in config.methods) + n_label_free * (config.closure.jobs + 1) + per_method * n_methods + 1
+        2 * ("cathode" in config.methods) + n_label_free * (config.closure.jobs + 1) + per_method * n_methods + 2
     )
     lines.append(
         f"hunts: {n_windows} windows x {n_methods} methods ({', '.join(config.methods)}) x "
-        f"{len(config.working_points)} working points; about {n_windows * per_window + 4} jobs"
+        f"{len(config.working_points)} working points; about {n_windows * per_window + 5} jobs"
     )
     lines.append(f"results: {config.folder}/summary.json, {config.folder}/report.html")
     return "\n".join(lines)

@@ -2,7 +2,10 @@
 
 
 class CathodeError(Exception):
-    """Base class: the message says what was found, what was expected, and where."""
+    """A problem that the user can mend: the message says what was found, what was expected, and where, in one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
 
 
 class ConfigError(CathodeError):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from cathode.errors import DataError
 from cathode.events import Events, Labels
-from cathode.intake.expressions import evaluate, missing_column
-from cathode.intake.lhco import derive_dijet, is_lhco
+from cathode.intake.expressions import evaluate, missing_column, names_in
+from cathode.intake.lhco import JET_COLUMNS, derive_dijet, is_lhco
 from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.intake.tables import Columns, input_files, read_table
 from cathode.regions import in_interval
@@ -44,26 +44,28 @@ def prepare_events(
     data: DataSettings, injection: InjectionSettings, mass_range: tuple[float, float], *, seed: int
 ) -> Prepared:
     """Read, derive, select, validate and inject. `mass_range` in GeV. Raises DataError on the first defect."""
-    columns = _read_all(data)
     where = str(data.files[0]) if data.source == "files" else "demo sample"
+    available, columns = _read_all(data)
+    if data.format == "lhco" and not is_lhco(set(available)):
+        raise DataError(f"{where}: data.format lhco expects the 15 official columns, found {', '.join(available)}")
+    if not columns:
+        raise DataError(f"{where}: {missing_column(data.mass, available)}")
     n_read = len(next(iter(columns.values())))
-    if data.format == "lhco" and not is_lhco(set(columns)):
-        raise DataError(f"{where}: data.format lhco expects the 15 official columns, found {', '.join(columns)}")
     if data.format != "table" and is_lhco(set(columns)):
         # the official mj1 is the leading jet's; derived names win
         columns = columns | derive_dijet(columns)
     for name, expression in data.define.items():
-        columns[name] = evaluate(expression, columns, f"data.define.{name}")
+        columns[name] = evaluate(expression, columns, f"data.define.{name}", available)
     keep = np.ones(n_read, dtype=bool)
     if data.select is not None:
-        chosen = evaluate(data.select, columns, "data.select")
+        chosen = evaluate(data.select, columns, "data.select", available)
         if chosen.dtype != np.bool_:
             raise DataError(f"data.select: {data.select!r} gives {chosen.dtype} values, expected true or false")
         keep = np.asarray(chosen, dtype=bool)
     wanted = [data.mass, *data.features] + ([data.label] if data.label else [])
     for name in wanted:
         if name not in columns:
-            raise DataError(f"{where}: {missing_column(name, columns)}")
+            raise DataError(f"{where}: {missing_column(name, [*columns, *available])}")
     row = np.flatnonzero(keep)
     if len(row) == 0:
         raise DataError(f"data.select: {data.select!r} keeps none of {n_read} events")
@@ -92,14 +94,24 @@ def prepare_events(
     return _inject(events, _check_label(table[:, -1], data.label, row, where), injection, n_duplicates, seed)
 
 
-def _read_all(data: DataSettings) -> Columns:
+def _read_all(data: DataSettings) -> tuple[tuple[str, ...], Columns]:
+    """Names of all columns, and the values of those that the settings name (or the official table needs)."""
+    wanted = {data.mass, *data.features, *([data.label] if data.label else [])}
+    for where, expression in ((f"data.define.{k}", e) for k, e in data.define.items()):
+        wanted |= set(names_in(expression, where))
+    wanted |= set(names_in(data.select, "data.select")) if data.select is not None else set()
+
+    def choose(names: tuple[str, ...]) -> list[str]:
+        official = set(JET_COLUMNS) if data.format != "table" and is_lhco(set(names)) else set()
+        return [name for name in dict.fromkeys(names) if name in wanted | official]
+
     files = input_files(data)
-    parts = [read_table(path, data.key) for path in files]
+    parts = [read_table(path, data.key, choose) for path in files]
     for path, part in zip(files[1:], parts[1:], strict=True):
-        if set(part) != set(parts[0]):
-            odd = sorted(set(part) ^ set(parts[0]))
+        if set(part.available) != set(parts[0].available):
+            odd = sorted(set(part.available) ^ set(parts[0].available))
             raise DataError(f"{path}: columns differ from {files[0]}: {', '.join(odd)}")
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return parts[0].available, {n: np.concatenate([part.columns[n] for part in parts]) for n in parts[0].columns}
 
 
 def _numeric(values: NDArray[np.generic], name: str, row: NDArray[np.int64], where: str) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ class DataSettings:
         source: `demo` (bundled simulation), `files` (yours).
         files: paths or globs, relative to the working directory.
         format: `lhco` (15-column LHC Olympics table), `table` (any other), or `auto`.
-        key: HDF5 key, where a file has several.
+        key: HDF5 key or group, or ROOT tree, where a file has several.
         mass: column of the resonant variable; mass_unit: its unit.
         features: columns the models see; never the mass itself.
         define: new columns from old ones, by name.
