@@ -13,8 +13,9 @@ from cathode.errors import DataError
 from cathode.events import Events, Labels
 from cathode.intake.expressions import evaluate, missing_column, names_in
 from cathode.intake.lhco import JET_COLUMNS, derive_dijet, is_lhco
+from cathode.intake.official import SETS, fetch
 from cathode.intake.settings import DataSettings, InjectionSettings
-from cathode.intake.tables import Columns, input_files, read_table
+from cathode.intake.tables import Columns, Table, input_files, read_table
 from cathode.regions import in_interval
 from cathode.seeds import derive_seed
 
@@ -44,7 +45,7 @@ def prepare_events(
     data: DataSettings, injection: InjectionSettings, mass_range: tuple[float, float], *, seed: int
 ) -> Prepared:
     """Read, derive, select, validate and inject. `mass_range` in GeV. Raises DataError on the first defect."""
-    where = str(data.files[0]) if data.source == "files" else "demo sample"
+    where = str(data.files[0]) if data.source == "files" else describe_source(data)
     available, columns = _read_all(data)
     if data.format == "lhco" and not is_lhco(set(available)):
         raise DataError(f"{where}: data.format lhco expects the 15 official columns, found {', '.join(available)}")
@@ -105,13 +106,24 @@ def _read_all(data: DataSettings) -> tuple[tuple[str, ...], Columns]:
         official = set(JET_COLUMNS) if data.format != "table" and is_lhco(set(names)) else set()
         return [name for name in dict.fromkeys(names) if name in wanted | official]
 
-    files = input_files(data)
+    files = [fetch(data, name) for name in data.sets] if data.source == "lhco" else input_files(data)
     parts = [read_table(path, data.key, choose) for path in files]
+    if data.source == "lhco":
+        parts = [_with_label(part, SETS[name].label) for part, name in zip(parts, data.sets, strict=True)]
     for path, part in zip(files[1:], parts[1:], strict=True):
         if set(part.available) != set(parts[0].available):
             odd = sorted(set(part.available) ^ set(parts[0].available))
             raise DataError(f"{path}: columns differ from {files[0]}: {', '.join(odd)}")
-    return parts[0].available, {n: np.concatenate([part.columns[n] for part in parts]) for n in parts[0].columns}
+    common = [n for n in parts[0].columns if all(n in part.columns for part in parts)]
+    return parts[0].available, {n: np.concatenate([part.columns[n] for part in parts]) for n in common}
+
+
+def _with_label(part: Table, label: int | None) -> Table:
+    """An official file with the label column that not all of them have."""
+    if "label" in part.available or label is None:
+        return part
+    n = len(next(iter(part.columns.values())))
+    return Table((*part.available, "label"), part.columns | {"label": np.full(n, label)})
 
 
 def _numeric(values: NDArray[np.generic], name: str, row: NDArray[np.int64], where: str) -> NDArray[np.float64]:
@@ -173,4 +185,6 @@ def _inject(
 
 def describe_source(data: DataSettings) -> str:
     """A short text for reports: where the events came from, without folders."""
+    if data.source == "lhco":
+        return f"LHC Olympics {' + '.join(data.sets)}"
     return "bundled demo sample" if data.source == "demo" else ", ".join(Path(f).name for f in data.files)

@@ -13,7 +13,7 @@ class DataSettings:
     """Where events come from and what of them is used.
 
     Attributes:
-        source: `demo` (bundled simulation), `files` (yours).
+        source: `demo` (bundled simulation), `files` (yours), `lhco` (official LHC Olympics files, fetched once).
         files: paths or globs, relative to the working directory.
         format: `lhco` (15-column LHC Olympics table), `table` (any other), or `auto`.
         key: HDF5 key or group, or ROOT tree, where a file has several.
@@ -21,10 +21,13 @@ class DataSettings:
         features: columns the models see; never the mass itself.
         define: new columns from old ones, by name.
         select: boolean expression on columns; events without it are dropped.
+        sets: `lhco`: `rd` (R&D, two-prong signal), `rd_qqq` (three-prong signal), `qcd_extra` (background); one or several.
+        cache: `lhco`: folder that keeps the files; null: `cathode` in the user's cache folder.
+        archive: `lhco`: where they are fetched.
         label: truth column (0 background, 1 signal), for evaluation, injection and reference classifiers only.
     """
 
-    source: Literal["demo", "files"] = "demo"
+    source: Literal["demo", "files", "lhco"] = "demo"
     files: tuple[str, ...] = ()
     format: Literal["auto", "lhco", "table"] = "auto"
     key: str | None = None
@@ -33,13 +36,20 @@ class DataSettings:
     features: tuple[str, ...] = ("mj1", "delta_mj", "tau21_j1", "tau21_j2")
     define: dict[str, str] = field(default_factory=dict)
     select: str | None = None
+    sets: tuple[Literal["rd", "rd_qqq", "qcd_extra"], ...] = ("rd",)
+    cache: str | None = None
+    archive: str = "https://zenodo.org"
     label: str | None = None
 
     def __post_init__(self) -> None:
         if self.source == "files" and not self.files:
             raise ConfigError("data.files: found none, expected at least one path with data.source: files")
-        if self.source == "demo" and self.files:
-            raise ConfigError("data.files: found paths with data.source: demo, expected data.source: files")
+        if self.source != "files" and self.files:
+            raise ConfigError(f"data.files: found paths with data.source: {self.source}, expected data.source: files")
+        if self.source == "lhco" and (not self.sets or len(set(self.sets)) < len(self.sets)):
+            raise ConfigError("data.sets: expected one or several of rd, rd_qqq, qcd_extra, each once")
+        if not self.archive.startswith(("https://", "http://")):
+            raise ConfigError(f"data.archive: found {self.archive}, expected an address that starts with https://")
         if not self.features:
             raise ConfigError("data.features: found none, expected at least one column")
         if len(set(self.features)) < len(self.features):

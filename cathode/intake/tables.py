@@ -29,7 +29,12 @@ class Table:
 
 
 def input_files(data: DataSettings) -> list[Path]:
-    """The files behind `data`, globs expanded in sorted order. Raises DataError for a path that matches nothing."""
+    """The user's files behind `data`, globs expanded in sorted order. Raises DataError for a path that matches nothing.
+
+    None for `lhco`: these are fetched when they are needed.
+    """
+    if data.source == "lhco":
+        return []
     if data.source == "demo":
         with resources.as_file(resources.files("cathode") / "data" / "demo.parquet") as path:
             return [Path(path)]

@@ -1,0 +1,141 @@
+"""The official LHC Olympics files: fetched once from their archive, checked and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import logging
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cathode.errors import DataError
+from cathode.intake.settings import DataSettings
+
+log = logging.getLogger(__name__)
+
+_BLOCK = 1 << 20
+_TRIES = 5
+_TIMEOUT = 60
+
+
+@dataclass(frozen=True)
+class Official:
+    """A file of the archive: its record, its name, and the label of its events where it has no such column."""
+
+    record: str
+    file: str
+    label: int | None
+
+
+SETS = {
+    "rd": Official("4536377", "events_anomalydetection_v2.features.h5", None),
+    "rd_qqq": Official("4536377", "events_anomalydetection_Z_XY_qqq.features.h5", 1),
+    "qcd_extra": Official("8370758", "events_anomalydetection_qcd_extra_inneronly_features.h5", 0),
+}
+
+
+def cached_file(data: DataSettings, name: str) -> Path:
+    """Where the file of a set is, or will be."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(data.cache) if data.cache else Path(base) / "cathode"
+    return folder / SETS[name].record / SETS[name].file
+
+
+def fetch(data: DataSettings, name: str) -> Path:
+    """The file of a set, fetched if it is not there yet. Raises DataError; nothing unchecked ever has the final name.
+
+    A download that broke off is continued. Size and MD5 are those that the archive's record states; the SHA-256 is remembered
+    beside the file and checked ever after. A file that was put there by hand is taken as it is.
+    """
+    target = cached_file(data, name)
+    remembered = target.with_name(target.name + ".sha256")
+    if target.exists():
+        digest = _digest(target, "sha256")
+        if not remembered.exists():
+            log.info("%s: found, taken as it is", target)
+            remembered.write_text(digest + "\n", encoding="utf-8")
+        elif (expected := remembered.read_text(encoding="utf-8").strip()) != digest:
+            raise DataError(
+                f"{target}: SHA-256 is {digest}, expected {expected} as when it was fetched; delete both to fetch it again"
+            )
+        return target
+    by_hand = f"expected a network, or the file put by hand at {target}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        entry = _entry(data.archive, SETS[name], by_hand)
+        part = target.with_name(target.name + ".part")
+        _download(entry["links"]["self"], part, int(entry["size"]), by_hand)
+        kind, _, checksum = str(entry["checksum"]).rpartition(":")
+        found = _digest(part, kind or "md5")
+        if found != checksum:
+            part.unlink()
+            raise DataError(
+                f"{SETS[name].file}: {kind or 'md5'} is {found}, expected {checksum}: damaged on the way, removed"
+            )
+        remembered.write_text(_digest(part, "sha256") + "\n", encoding="utf-8")
+        part.replace(target)
+    except OSError as error:
+        raise DataError(f"{target}: cannot be written: {error}") from error
+    return target
+
+
+def _digest(path: Path, kind: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
+
+
+def _entry(archive: str, wanted: Official, by_hand: str) -> dict[str, Any]:
+    """What the archive's record says of a file: size, checksum and address."""
+    url = f"{archive}/api/records/{wanted.record}"
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
+            record = json.loads(answer.read())
+        files = {f["key"]: f for f in record["files"]}
+        entry = files[wanted.file]
+        int(entry["size"]), str(entry["checksum"]), entry["links"]["self"]
+    except (OSError, http.client.HTTPException) as error:
+        raise DataError(f"{wanted.file}: cannot be fetched from {url} ({error}); {by_hand}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{url}: the answer is no record with {wanted.file} and its size and checksum; {by_hand}"
+        ) from error
+    return dict(entry)
+
+
+def _download(url: str, part: Path, size: int, by_hand: str) -> None:
+    """Bring `part` to `size` bytes, from where it is; a connection that breaks is taken up again."""
+    for attempt in range(_TRIES):
+        start = part.stat().st_size if part.exists() else 0
+        if start >= size:
+            break
+        request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+                if answer.headers.get_content_type() == "text/html":
+                    raise DataError(f"{url}: the answer is a web page, not a file; {by_hand}")
+                with part.open("ab" if start and answer.status == 206 else "wb") as out:
+                    _copy(answer, out, size, part.name)
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError) and error.code < 500:
+                raise DataError(f"{url}: {error}; {by_hand}") from error
+            log.warning("%s: %s, attempt %d of %d", url, error, attempt + 1, _TRIES)
+    found = part.stat().st_size if part.exists() else 0
+    if found > size:
+        part.unlink()
+    if found != size:
+        raise DataError(f"{url}: got {found} bytes, expected {size}; a rerun continues, {by_hand}")
+
+
+def _copy(answer: Any, out: Any, size: int, name: str) -> None:
+    reported = done = out.tell()
+    while block := answer.read(_BLOCK):
+        out.write(block)
+        done += len(block)
+        if done - reported >= 16 * _BLOCK:
+            log.info("%s: %d of %d MB", name, done >> 20, size >> 20)
+            reported = done
