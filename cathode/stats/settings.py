@@ -15,8 +15,8 @@ class CalibrationSettings:
     Attributes:
         classifier: pseudo-experiments of the classifier alone, data and reference drawn from one distribution.
         background: background-only pseudo-experiments of the whole chain.
-        injections: the first so many of them also get signals of every strength, each with classifiers of its own.
-        strengths: injected signal in units of sqrt(B), B the background in the signal region.
+        injections: the first so many of them are also run with an injected signal, and classifiers of its own.
+        strengths: injected signal in units of sqrt(B), B the background in the signal region; one after the other in turn.
         events: background events in a pseudo-experiment of the whole chain; null: as many as in the data.
         truth: density that generates them, fitted to the sidebands. Better a family that the hunt does not use, so that
             a model that cannot be exact is part of the test.
@@ -25,7 +25,7 @@ class CalibrationSettings:
 
     classifier: int = 200
     background: int = 100
-    injections: int = 20
+    injections: int = 60
     strengths: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0)
     events: int | None = 30000
     truth: Literal["spline", "maf", "histogram"] = "spline"
@@ -44,8 +44,8 @@ class CalibrationSettings:
             )
         if self.per_job < 1:
             raise ConfigError(f"{where}.per_job: found {self.per_job}, expected at least 1")
-        if any(s < 0 for s in self.strengths):
-            raise ConfigError(f"{where}.strengths: found a negative number, expected numbers >= 0")
+        if not self.strengths or any(s < 0 for s in self.strengths):
+            raise ConfigError(f"{where}.strengths: found {list(self.strengths)}, expected numbers >= 0")
         if self.events is not None and self.events < 2000:
             raise ConfigError(f"{where}.events: found {self.events}, expected at least 2000")
 

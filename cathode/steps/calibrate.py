@@ -169,6 +169,7 @@ def calibrate_chain(
 
     Densities are trained anew in every background-only pseudo-experiment, in the signal region and in every pseudo signal
     region. Injections keep its densities and its closure: a signal reaches neither but through its tails in the sidebands.
+    Each pseudo-experiment gets one strength, so that no two measurements share a background.
     Counts are kept as they are: what follows from them is statistics, and is done by `measure_calibration`.
     """
     side = events.mass[window.in_sideband(events.mass)]
@@ -184,7 +185,7 @@ def calibrate_chain(
         closures: dict[str, tuple[ClosurePoint, ...]] = {}
         strengths: list[float | None] = [None]
         if t < calibration.injections and window.in_signal(spare.mass).any():
-            strengths += calibration.strengths
+            strengths.append(calibration.strengths[t % len(calibration.strengths)])
         n_inside = float(window.in_signal(data.mass).sum())
         for strength in strengths:
             run_seed, mixed = own_seed, data
@@ -277,7 +278,7 @@ def measure_calibration(
     for method in searches:
         for eps in working_points:
             mine = _of(injected, method, eps)
-            if len(mine) >= 10:
+            if len(mine) >= 5:
                 true, estimates, errors = (
                     np.array([e[k] for e in mine], dtype=float)
                     for k in ("n_signal_passing", "n_signal_estimated", "error")

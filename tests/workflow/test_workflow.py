@@ -154,8 +154,8 @@ def test_a_changed_setting_reruns_its_dependants_and_nothing_else(done, change, 
 
 
 CALIBRATION = {
-    "classifier": 4, "background": 2, "injections": 2, "strengths": [0, 1, 2, 3, 5], "events": 8000, "truth": "histogram",
-    "per_job": 2,
+    "classifier": 4, "background": 5, "injections": 5, "strengths": [2, 5], "events": 6000, "truth": "histogram",
+    "per_job": 3,
 }  # fmt: skip
 
 
@@ -168,13 +168,14 @@ def test_calibration_writes_raw_numbers_and_verdicts_and_can_feed_the_hunt(done)
     assert table["n_toys"] == 4
     assert len(table["z"]["cathode"]["0.1"]) == 4
     null = json.loads((folder / "background_only.json").read_text())
-    assert len(null["p_local"]) == len(null["experiments"]) == 2 * 2 * 2  # toys, methods, working points
+    assert len(null["p_local"]) == len(null["experiments"]) == 5 * 2 * 2  # toys, methods, working points
     assert all(0 < p <= 1 for p in null["p_local"])
     signal = json.loads((folder / "injection.json").read_text())
-    assert len(signal["points"]) == 2 * 5 * 2 * 2
+    assert len(signal["points"]) == 5 * 2 * 2
+    assert {p["strength"] for p in signal["points"]} == {2, 5}
     strong = [p for p in signal["points"] if p["strength"] == 5]
     assert all(0 <= p["n_signal_passing"] <= p["n_signal"] for p in strong)
-    assert sum(p["n_signal_passing"] for p in strong) > 50
+    assert sum(p["n_signal_passing"] for p in strong) > 20
     assert {f["method"] for f in signal["fits"]} == {"cathode", "cwola"}
     assert len(list(folder.glob("*.png"))) == 4
     dry = snakemake(done, "--dry-run", "--cores", "1", config=config)
