@@ -93,6 +93,7 @@ def nulls() -> str:
 def calibration() -> str:
     """Pseudo-experiments: overdispersion, uniformity of p-values, signal response."""
     over, null, signal = (_read(f"calibration/{n}.json") for n in ("overdispersion", "background_only", "injection"))
+    tables = (over, over["experiments"] or over)
     fits = {(f["method"], f["eps_bkg"]): f for f in signal["fits"]}
     rows = []
     for v in null["verdicts"]:
@@ -101,7 +102,7 @@ def calibration() -> str:
         verdict = "uniform" if v["passes"] else "conservative" if v["conservative"] else "not uniform"
         rows.append(
             [
-                NAMES[method], eps, f"{over['v0'][method][eps]:.2f} ± {over['v0_error'][method][eps]:.2f}" if over else "–",
+                NAMES[method], eps, *(f"{t['v0'][method][eps]:.2f} ± {t['v0_error'][method][eps]:.2f}" for t in tables),
                 f"{v['ks_p']:.2f}", f"{100 * v['share_below_0.05']:.0f} %", f"{100 * v['share_below_0.01']:.0f} %", verdict,
                 f"{fit['slope']:.2f} ± {fit['slope_error']:.2f}", f"{fit['pull_mean']:+.2f} ± {fit['pull_mean_error']:.2f}",
                 f"{fit['pull_sd']:.2f} ± {fit['pull_sd_error']:.2f}",
@@ -110,7 +111,8 @@ def calibration() -> str:
     head = [
         "method",
         "ε_B",
-        "v0",
+        "v0, hunt",
+        "v0, pseudo-exp.",
         "KS p",
         "p < 0.05",
         "p < 0.01",
@@ -119,7 +121,7 @@ def calibration() -> str:
         "mean pull",
         "pull width",
     ]
-    sizes = f"{over['n_toys']} pseudo-experiments of the classifier, " if over else ""
+    sizes = f"{over['n_toys']} pseudo-experiments of the classifier, "
     sizes += f"{null['n_toys']} of the whole chain without signal, "
     return sizes + f"{len(signal['points'])} measurements of injected signal:\n\n" + _table(head, rows)
 

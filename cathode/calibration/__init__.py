@@ -59,8 +59,9 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
 def uniformity(p: Sequence[float]) -> dict[str, float | bool | list[float]]:
     """Whether p-values are uniform: Kolmogorov-Smirnov, and the shares below 0.05 and 0.01 with their intervals.
 
-    `ks_p` above 0.05 and both nominal shares inside the 95 % Clopper-Pearson interval pass. `conservative` says that too few
-    rejections, not too many, are what fails. For counts use mid-p-values; those of small counts are discrete all the same.
+    `ks_p` above 0.05 and both nominal shares inside the 95 % Clopper-Pearson interval pass. `conservative` says that what
+    fails is on the safe side: no share is too large, and p-values are not too small by the one-sided test either. For counts
+    use mid-p-values; those of small counts are discrete all the same.
     """
     values = np.asarray(p, dtype=float)
     ks_p = float(kstest(values, "uniform").pvalue)
@@ -73,6 +74,7 @@ def uniformity(p: Sequence[float]) -> dict[str, float | bool | list[float]]:
         out[f"interval_{level:g}"] = [low, high]
         fine &= low <= level <= high
         too_many |= low > level
+    too_many |= float(kstest(values, "uniform", alternative="greater").pvalue) < 0.05
     return out | {"passes": bool(fine), "conservative": bool(not fine and not too_many)}
 
 
