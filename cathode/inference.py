@@ -83,13 +83,13 @@ def signal_yield(e: BackgroundEstimate, expected: float, error: float) -> tuple[
 
     S = n_obs - eps e^mu B with B the sidebands' mass fit. The significance takes all N events of the signal region for
     background, as they are when there is no signal; a yield may not: eps N counts a share eps of the signal itself as
-    background, at eps = 0.1 and a signal efficiency of 1/2 a fifth of what passes. Variance: v b of the count, v at least 1
-    since fold splits agree on a signal, the relative errors of the background, and that of B. Not valid where the mass
-    fit is not (see its p-value).
+    background, at eps = 0.1 and a signal efficiency of 1/2 a fifth of what passes. Variance: v b of the count, the relative errors
+    of the background, and that of B. Signal that leaks into the sidebands is in the reference and lowers S. Not valid where
+    the mass fit is not (see its p-value).
     """
     b = e.n_bkg * expected / e.counts.n_sr
     relative2 = e.template**2 + e.relative_sigma**2 + (error / expected) ** 2
-    return e.counts.n_obs - b, float(np.sqrt(max(e.overdispersion, 1.0) * b + b**2 * relative2))
+    return e.counts.n_obs - b, float(np.sqrt(e.overdispersion * b + b**2 * relative2))
 
 
 def _shift(e: BackgroundEstimate) -> float:
