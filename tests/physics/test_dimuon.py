@@ -1,0 +1,108 @@
+"""The example of a hunt that is not one for dijets: from muons in an ntuple to a significance."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import uproot
+from conftest import ROOT
+
+from cathode import steps
+from cathode.classifier import ClassifierSettings
+from cathode.classifier.trees import TreeSettings
+from cathode.closure import ClosureSettings
+from cathode.config import load_config
+from cathode.template import BackgroundSettings
+from cathode.template.histogram import HistogramSettings
+
+
+def muon_pairs(m, pair_pt, iso_scale, charge_product, rng):
+    """Two-body decays, isotropic in the rest frame, of pairs with a flat rapidity: one row per pair."""
+    n = len(m)
+    cos, phi = rng.uniform(-1, 1, n), rng.uniform(0, 2 * np.pi, n)
+    sin = np.sqrt(1 - cos**2)
+    rapidity, azimuth = rng.uniform(-2, 2, n), rng.uniform(-np.pi, np.pi, n)
+    transverse_mass = np.hypot(m, pair_pt)
+    beta = pair_pt / transverse_mass
+    out = {}
+    for i, sign in ((1, 1), (2, -1)):
+        px, py, pz, e = sign * sin * np.cos(phi), sign * sin * np.sin(phi), sign * cos, np.ones(n)
+        gamma = transverse_mass / m
+        px, e = gamma * (px + beta * e), gamma * (e + beta * px)
+        pz = np.cosh(rapidity) * pz + np.sinh(rapidity) * e
+        px, py, pz = m / 2 * px, m / 2 * py, m / 2 * pz
+        pt = np.hypot(px, py)
+        out |= {
+            f"mu{i}_pt": pt, f"mu{i}_eta": np.arcsinh(pz / pt), f"mu{i}_phi": np.arctan2(py, px) + azimuth,
+            f"mu{i}_iso": rng.exponential(iso_scale, n),
+        }  # fmt: skip
+    out |= {"mu1_charge": np.ones(n), "mu2_charge": np.asarray(charge_product, dtype=float)}
+    swap = out["mu2_pt"] > out["mu1_pt"]
+    for name in ("pt", "eta", "phi", "iso"):
+        a, b = out[f"mu1_{name}"], out[f"mu2_{name}"]
+        out[f"mu1_{name}"], out[f"mu2_{name}"] = np.where(swap, b, a), np.where(swap, a, b)
+    return out
+
+
+def sample(n_background, n_signal, seed):
+    """A falling continuum with a step of same-sign pairs in it, and a narrow, harder and isolated resonance at 10 GeV."""
+    rng = np.random.default_rng(seed)
+    m = 7.5 + rng.exponential(2.5, n_background)
+    background = muon_pairs(
+        m, rng.exponential(8, n_background), 0.3, np.where(rng.random(n_background) < 0.2, 1, -1), rng
+    )
+    signal = muon_pairs(
+        rng.normal(10, 0.08, n_signal), 6 + rng.exponential(10, n_signal), 0.05, -np.ones(n_signal), rng
+    )
+    order = rng.permutation(n_background + n_signal)
+    return {k: np.concatenate([background[k], signal[k]])[order] for k in background}, np.concatenate(
+        [m, np.full(n_signal, 10.0)]
+    )[order]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("dimuon") / "dimuon.root"
+    columns, _ = sample(80000, 250, seed=1)
+    with uproot.recreate(path) as file:
+        file["pairs"] = columns
+    import yaml
+
+    tree = yaml.safe_load((ROOT / "config" / "examples" / "dimuon.yaml").read_text())
+    tree["data"] |= {"files": [str(path)], "key": "pairs"}
+    return load_config(tree)
+
+
+def test_the_example_finds_the_resonance(config):
+    window = next(iter(config.regions.values()))
+    events, _, spare = steps.prepare(
+        data=config.data, injection=config.injection, mass_range=config.mass_range, blinded=(), seed=1
+    )
+    columns, m = sample(80000, 250, seed=1)
+    kept = (columns["mu2_charge"] < 0) & (columns["mu2_pt"] > 3) & (m >= 8) & (m < 12)
+    assert len(events) == pytest.approx(kept.sum(), abs=60)  # masses of the signal are smeared in the sample
+    assert np.ptp(events.features, axis=0).min() > 0
+    lighter = dataclasses.replace(config.background, bootstraps=2, histogram=HistogramSettings(epochs=3))
+    assert isinstance(lighter, BackgroundSettings)
+    classifier = ClassifierSettings(splits=1, sequential_members=0, boosted_trees=TreeSettings(trees=30, min_leaf=50))
+    closure, common = ClosureSettings(windows=8), {"window": window, "seed": 1}
+    density = steps.fit_density(events, background=lighter, device="cpu", **common)
+    template = steps.sample_template(events, density, template=config.template, **common)
+    scores = steps.score_cathode(events, template, spare, classifier=classifier, device="cpu", **common)
+    tests = [
+        steps.score_pseudo(
+            events, batch=str(i), method="cathode", background=lighter, template=config.template, classifier=classifier,
+            closure=closure, device="cpu", **common,
+        )
+        for i in range(closure.jobs)
+    ]  # fmt: skip
+    keys = {"window": window, "working_points": config.working_points, "statistics": config.statistics}
+    estimates = steps.estimate_background(scores, [steps.measure_closure(tests, [], **keys)], [], **keys)
+    hunts = steps.infer(estimates, density, events, scores, window=window, statistics=config.statistics)[0]
+    best = max(hunts.entries, key=lambda h: h["z_local"])
+    assert best["z_local"] > 3
+    assert 0.4 * 250 < best["signal_yield"]["value"] < 1.2 * 250
+    scan = steps.scan_spectrum(events, window=window, statistics=config.statistics, seed=1)
+    assert abs(scan.best_mass - 10) < 0.15
