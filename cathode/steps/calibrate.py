@@ -109,6 +109,7 @@ def _sample_sizes(
     """Events in the signal region (expected ones when blind) and in the reference of each method, per kind of sample."""
     n = int(window.in_signal(events.mass).sum()) or round(truth.mass.expected()[0])
     near = window.in_sideband(events.mass) & in_interval(events.mass, window.reach(template.span))
+    near &= ~in_interval(events.mass, window.reach(template.guard))
     low, high = window.in_strips(events.mass, classifier.strip_width)
     transported = int(near.sum()) if template.base == "sidebands" else round(template.oversampling * n)
     sizes = {"hunt": {"data": n, "cathode": transported, "cwola": int((low | high).sum())}}

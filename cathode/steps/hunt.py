@@ -108,7 +108,15 @@ def sample_template(
     own_seed = derive_seed(seed, "sample_template", window.name)
     if template.base == "sidebands":
         made = transport_template(
-            density, events.names, events.features, events.mass, events.row, window, span=template.span, seed=own_seed
+            density,
+            events.names,
+            events.features,
+            events.mass,
+            events.row,
+            window,
+            span=template.span,
+            guard=template.guard,
+            seed=own_seed,
         )
     else:
         made = draw_template(

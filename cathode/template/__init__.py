@@ -57,6 +57,8 @@ class TemplateSettings:
             its own mass and decoded at a mass of the signal region. What the density gets wrong at all masses alike
             cancels, and only its change with mass is interpolated. `model` samples the density from scratch, as published.
         span: `sidebands`: how far from the signal region events are taken, in its widths.
+        guard: `sidebands`: how near to it none are taken, in its widths. A signal's tails there enter the template, where they lower the
+            signal that is found; a guard makes the interpolation longer instead.
         oversampling: `model`: template events for classifier training, per event in the signal region.
         efficiency_oversampling: `model`: separate events that set thresholds and measure efficiencies, likewise.
         reweight: `none`, or `dctr`: weights from a classifier between recorded and generated sideband events.
@@ -64,6 +66,7 @@ class TemplateSettings:
 
     base: Literal["sidebands", "model"] = "sidebands"
     span: float = 1.5
+    guard: float = 0.0
     oversampling: float = 4.0
     efficiency_oversampling: float = 50.0
     reweight: Literal["none", "dctr"] = "none"
@@ -71,6 +74,10 @@ class TemplateSettings:
     def __post_init__(self) -> None:
         if self.span <= 0:
             raise ConfigError(f"template.span: found {self.span:g}, expected a positive number of widths")
+        if not 0 <= self.guard < self.span:
+            raise ConfigError(
+                f"template.guard: found {self.guard:g}, expected 0 or more and less than span ({self.span:g})"
+            )
         if self.oversampling < 1 or self.efficiency_oversampling < 4:
             raise ConfigError("template: expected oversampling >= 1 and efficiency_oversampling >= 4")
 
@@ -201,15 +208,16 @@ def transport_template(
     window: Window,
     *,
     span: float,
+    guard: float = 0.0,
     seed: int,
 ) -> Template:
-    """Move the visible sideband events within `span` widths of the signal region into it, once by every member.
+    """Move the visible sideband events between `guard` and `span` widths from the signal region into it, once by every member.
 
     An event at mass m becomes decode(encode(x, m), m') with m' drawn from the interpolated mass spectrum. One copy of
     each event, by a random member, trains classifiers (part 0); one copy by every member, where `window` counts, sets
     thresholds and measures efficiencies (part 3). Related: CURTAINs, arXiv:2203.09470; FETA, arXiv:2212.11285.
     """
-    near = in_interval(mass, window.reach(span))
+    near = in_interval(mass, window.reach(span)) & ~in_interval(mass, window.reach(guard))
     base = np.flatnonzero(window.in_sideband(mass) & near)
     n, n_members = len(base), ensemble.density.n_members
     trains = np.random.default_rng(derive_seed(seed, "training copies")).integers(0, n_members, n)

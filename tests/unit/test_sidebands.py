@@ -87,3 +87,15 @@ def test_the_weights_mend_a_density_that_is_wrong_in_a_known_way(data, base, den
     assert (distance(mended.weight) < 0.5 * distance(None)).all()
     again = reweight_template(made, x, mass, row, WINDOW, fitted, settings, seed=2)
     np.testing.assert_array_equal(mended.weight, again.weight)
+
+
+@pytest.mark.parametrize("guard", [0.0, 0.5])
+def test_no_event_within_the_guard_enters_the_template(data, guard):
+    x, mass = data
+    fitted, row = ensemble(Shifted(), mass), np.arange(len(mass))
+    made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, span=1.5, guard=guard, seed=1)
+    sources = mass[np.unique(made.row)]
+    low, high = WINDOW.signal[0] - guard * 400, WINDOW.signal[1] + guard * 400
+    assert not ((sources > low) & (sources < high)).any()
+    expected = ((mass >= 2200) & (mass < low)) | ((mass >= high) & (mass < 3800))
+    assert len(sources) == expected.sum()
