@@ -13,6 +13,7 @@ from cathode.classifier.methods import LABEL_FREE
 from cathode.config import Config
 from cathode.errors import ArtefactError, DataError
 from cathode.intake import describe_source, prepare_events
+from cathode.intake.official import cached_file
 from cathode.regions import in_interval, pseudo_windows
 
 
@@ -21,6 +22,14 @@ def describe(config: Config) -> str:
 
     Raises DataError when a region has fewer events than its methods can use.
     """
+    if config.data.source == "lhco":
+        absent = [path for name in config.data.sets if not (path := cached_file(config.data, name)).exists()]
+        if absent:
+            files = ", ".join(path.name for path in absent)
+            return (
+                f"run {config.run}: {describe_source(config.data)}; not fetched yet: {files}\n"
+                f"the first run fetches from {config.data.archive} to {absent[0].parents[1]}; check again after it"
+            )
     prepared = prepare_events(config.data, config.injection, config.mass_range, seed=config.seed)
     events, mass = prepared.events, prepared.events.mass
     lines = [

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cathode.cli import main
 from cathode.errors import ConfigError, DataError
 from cathode.intake import DataSettings, InjectionSettings, prepare_events
 from cathode.intake.lhco import JET_COLUMNS
@@ -181,3 +182,14 @@ def test_bad_settings_are_refused():
     ):
         with pytest.raises(ConfigError, match=word):
             DataSettings(source="lhco", **keys)
+
+
+def test_check_fetches_nothing(archive, tmp_path, capsys):
+    import yaml
+
+    address = f"http://127.0.0.1:{archive.server_port}"
+    tree = {"data": {"source": "lhco", "archive": address, "cache": str(tmp_path / "cache")}}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(tree))
+    assert main(["check", str(tmp_path / "my.yaml")]) == 0
+    assert FILE in capsys.readouterr().out
+    assert archive.requests == []
