@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from cathode import steps
+from cathode.background import combine
 from cathode.calibration import (
     clopper_pearson,
     effective_trials,
@@ -17,8 +19,15 @@ from cathode.calibration import (
     uniformity,
 )
 from cathode.calibration.experiments import Background, inject, is_signal
+from cathode.closure import ClosurePoint
+from cathode.counts import PassingCounts
 from cathode.events import Events
+from cathode.inference import primary_p
 from cathode.regions import Window
+from cathode.results import Json, PseudoExperiment, PseudoExperiments
+from cathode.stats.random_effects import RandomEffects
+from cathode.stats.settings import StatisticsSettings
+from cathode.steps.hunt import known_overdispersion
 
 WINDOW = Window("m3000", (2800.0, 3200.0), (2000.0, 5000.0))
 
@@ -150,3 +159,45 @@ def test_injected_signal_has_the_asked_strength_and_is_known_by_its_row(backgrou
         n.append((marked & WINDOW.in_signal(mixed.mass)).sum())
     assert np.mean(n) == pytest.approx(50, abs=4 * np.sqrt(50 / 40))
     assert len(inject(data, signal, WINDOW, 0.0, seed=1)) == len(data)
+
+
+def test_the_overdispersion_at_the_size_of_the_pseudo_experiments_judges_them():
+    """Two tables, one per sample size; verdicts use the one of the pseudo-experiments, hunts the other."""
+    rng = np.random.default_rng(9)
+    entries = [
+        {
+            "toy": t,
+            "sample": s,
+            "method": "cathode",
+            "eps_bkg": 0.1,
+            "n": 400 + np.sqrt(400 * v) * z,
+            "b": 400.0,
+            "m": 1e9,
+        }
+        for s, v in (("hunt", 1.4), ("experiments", 0.6))
+        for t, z in enumerate(rng.standard_normal(4000))
+    ]
+    sizes = {"hunt": {"data": 4000}, "experiments": {"data": 400}}
+    table = steps.measure_overdispersion(
+        [Json({"window": "m3000", "sizes": sizes, "entries": entries})], methods=("cathode",), working_points=(0.1,)
+    )
+    assert table.tree["v0"]["cathode"]["0.1"] == pytest.approx(1.4, rel=0.1)
+    own = table.tree["experiments"]["v0"]["cathode"]["0.1"]
+    assert own == pytest.approx(0.6, rel=0.1)
+    point = ClosurePoint(
+        0.1, 12, RandomEffects(0.0, 0.02, 0.0, 0.5), 0.0, 0.0, (40.0,) * 12, (40.0,) * 12, (0.01,) * 12
+    )
+    counts = PassingCounts(0.1, 400, 52.0, 40.0, 4000.0, (), True, 3)
+    toys = [PseudoExperiment(t, None, "cathode", 0, 0, (counts,), (point,), 400.0, 5.0, 0, (0.0,)) for t in range(3)]
+    calibrated = StatisticsSettings(overdispersion="calibrated")
+    null, _ = steps.measure_calibration(
+        [PseudoExperiments("m3000", tuple(toys))],
+        [table],
+        methods=("cathode",),
+        working_points=(0.1,),
+        statistics=calibrated,
+    )
+    estimate = combine("cathode", counts, (0, 0), point.with_overdispersion(own), calibrated, own)
+    assert null.tree["p_local"] == [primary_p("cathode", estimate)] * 3
+    hunted = known_overdispersion([table], "cathode", (0.1,), calibrated)
+    assert hunted == (table.tree["v0"]["cathode"]["0.1"],)
