@@ -74,7 +74,7 @@ def spectrum_scan(scan: SpectrumScan) -> Figures:
     note = "no function describes the spectrum"
     if scan.z_local is not None and scan.best_mass is not None and scan.p_global is not None:
         ax.plot([scan.best_mass], [scan.z_local], "o", color=COLOURS["cathode"], ms=6)
-        note = f"largest {scan.z_local:.1f} at {scan.best_mass:.0f} GeV, global {z_value(scan.p_global):.1f}"
+        note = f"largest {scan.z_local:.1f} at {scan.best_mass:.0f} GeV, global {z_value(scan.p_global):.1f} (fit p = {scan.p_value:.2g})"
     ax.set(xlabel="Signal mass [GeV]", ylabel="Local significance", ylim=(-4, max(4.5, (scan.z_local or 0) + 1)))
     ax.set_title(f"Inclusive spectrum, signal of {scan.width:.0f} GeV: {note}", loc="left", fontsize=11)
     return save(figure, "spectrum_scan", {"masses": scan.masses, "z": scan.z, "p_global": scan.p_global})

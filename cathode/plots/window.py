@@ -246,7 +246,7 @@ def score_distribution(scores: Scored, working_points: tuple[float, ...]) -> Fig
         for axes in (main, ratio):
             axes.axvline(cut, color="#999999", ls="--", lw=1)
         main.text(
-            cut, 0.98, f" {eps_text(eps)}", transform=main.get_xaxis_transform(), rotation=90, va="top", fontsize=9
+            cut, 0.03, f" {eps_text(eps)}", transform=main.get_xaxis_transform(), rotation=90, va="bottom", fontsize=9
         )
     _ratio(ratio, edges, centres, observed, raw / copies, expected)
     main.set(yscale="log", ylabel="Events / bin", ylim=(0.3, None))
