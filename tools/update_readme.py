@@ -68,7 +68,14 @@ def lhco() -> str:
         cells = [f"{b['z_local']:.1f} ({b['eps_bkg']:g})" if b else "–" for b in best.values()]
         statistical = max(h["z_li_ma"] for h in r["hunts"] if h["method"] == "cathode")
         rows.append([str(r["n_signal"]), str(r["seed"]), *cells, f"{statistical:.1f}"])
-    head = ["signal events", "seed", "CATHODE: best z (ε_B)", "CWoLa", "idealised, statistics only", "CATHODE, Li–Ma only"]
+    head = [
+        "signal events",
+        "seed",
+        "CATHODE: best z (ε_B)",
+        "CWoLa",
+        "idealised, statistics only",
+        "CATHODE, Li–Ma only",
+    ]
     return _table(head, rows)
 
 
