@@ -154,7 +154,7 @@ def test_a_changed_setting_reruns_its_dependants_and_nothing_else(done, change, 
 
 
 CALIBRATION = {
-    "classifier": 4, "background": 5, "injections": 5, "strengths": [2, 5], "events": 6000, "truth": "histogram",
+    "classifier": 4, "background": 5, "injections": 5, "strengths": [2, 5], "events": 8000, "truth": "histogram",
     "per_job": 3,
 }  # fmt: skip
 
