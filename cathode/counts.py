@@ -142,14 +142,14 @@ def _log_efficiency(ordered: NDArray[np.float32], score: NDArray[np.float32]) ->
     return np.asarray(-np.log10((higher + 1) / (len(ordered) + 1)))
 
 
-def select_events(splits: Sequence[Scores], eps_bkg: float) -> NDArray[np.integer]:
+def select_events(splits: Sequence[Scores], eps_bkg: float, score: Array) -> NDArray[np.integer]:
     """Indices, ascending, of the n_obs signal-region events that stand for the selection.
 
     The average count is rounded, and so many events are taken in the order of the share of cuts that they pass and then of
-    `efficiency_scores`.
+    `score (n,)`, theirs of `efficiency_scores`.
     """
     share = passing(splits, eps_bkg)
-    order = np.lexsort((-efficiency_scores(splits)[0], -share))
+    order = np.lexsort((-score, -share))
     return np.sort(order[: round(float(share.sum()))])
 
 

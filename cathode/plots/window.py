@@ -159,7 +159,7 @@ def _after_selection(name: str, inside: Events, template: Template, scores: Scor
     scale = counts.n_bkg / max(float(share.sum()), 1.0)
     title = f"{scores.scores[0].window}: signal region after the CATHODE selection, {eps_text(eps)}"
     copies = float(share.sum()) / max(counts.m, 1.0)
-    data = inside.features[select_events(scores.scores, eps)]
+    data = inside.features[select_events(scores.scores, eps, efficiency_scores(scores.scores)[0])]
     cut = share > 0
     return feature_comparison(name, title, inside, data, held[cut], scale, bins=20, copies=copies, weight=share[cut])
 

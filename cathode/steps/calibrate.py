@@ -189,11 +189,12 @@ def calibrate_chain(
             strengths.append(calibration.strengths[t % len(calibration.strengths)])
         n_inside = float(window.in_signal(data.mass).sum())
         for strength in strengths:
-            run_seed, mixed = own_seed, data
+            run_seed, mixed, spectrum = own_seed, data, density.mass
             if strength is not None:
                 run_seed = derive_seed(own_seed, "inject", strength)
                 mixed = inject(data, spare, window, strength * np.sqrt(n_inside), seed=run_seed)
-            expected, error = MassModel.fit(mixed.mass, window, background.mass).expected()
+                spectrum = MassModel.fit(mixed.mass, window, background.mass)
+            expected, error = spectrum.expected()
             for method in (m for m in methods if m in LABEL_FREE):
                 if method not in closures:
                     tests = [

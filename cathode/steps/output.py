@@ -27,7 +27,7 @@ def select(events: Events, scores: Scored, *, working_points: tuple[float, ...])
     """The events that pass each working point, with their rows in the input."""
     chosen, score = [], efficiency_scores(scores.scores)[0]
     for eps in working_points:
-        index = select_events(scores.scores, eps)
+        index = select_events(scores.scores, eps, score)
         e = events[events.at(scores.scores[0].row[index])]
         chosen.append(Selected(e.names, e.row, e.mass, e.features, score[index]))
     return tuple(chosen)
@@ -46,7 +46,7 @@ def evaluate(
     entries = [
         {
             "n_sig_sr": int(label.sum()),
-            "n_sig_obs": int(label[select_events(scores.scores, eps)].sum()),
+            "n_sig_obs": int(label[select_events(scores.scores, eps, score)].sum()),
             "auc": curve.auc if curve else None,
             "max_sic": curve.max_sic() if curve else None,
             "sic": curve.sic(eps) if curve else None,

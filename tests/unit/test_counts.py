@@ -67,13 +67,15 @@ def test_passing_marks_the_counted_events():
     s = make_scores(n_signal=50)
     for eps in (0.1, 0.01):
         assert passing((s,), eps).sum() == pytest.approx(count_passing((s,), eps).n_obs)
-        np.testing.assert_array_equal(select_events((s,), eps), np.flatnonzero(passing((s,), eps)))
+        np.testing.assert_array_equal(
+            select_events((s,), eps, efficiency_scores((s,))[0]), np.flatnonzero(passing((s,), eps))
+        )
 
 
 def test_a_selection_over_splits_holds_as_many_events_as_were_counted_and_the_steadiest_ones():
     splits = [make_scores(seed=s, n_signal=50) for s in range(3)]
     n_obs, share = count_passing(splits, 0.01).n_obs, passing(splits, 0.01)
-    chosen = select_events(splits, 0.01)
+    chosen = select_events(splits, 0.01, efficiency_scores(splits)[0])
     assert share.sum() == pytest.approx(n_obs)
     assert len(chosen) == round(n_obs)
     left = np.setdiff1d(np.arange(len(share)), chosen)
