@@ -12,9 +12,13 @@ import pyarrow.parquet as pq
 from cathode.classifier.methods import LABEL_FREE
 from cathode.config import Config
 from cathode.errors import ArtefactError, DataError
+from cathode.generator import require_packages
 from cathode.intake import describe_source, prepare_events
 from cathode.intake.official import cached_file
 from cathode.regions import in_interval, pseudo_windows
+
+# accepted events per CPU-second of one core (benchmarks/generator.py); another trigger or tune moves them
+ACCEPTED_PER_SECOND = {"background": 125.0, "signal": 450.0}
 
 
 def describe(config: Config) -> str:
@@ -30,6 +34,8 @@ def describe(config: Config) -> str:
                 f"run {config.run}: {describe_source(config.data)}; not fetched yet: {files}\n"
                 f"the first run fetches from {config.data.archive} to {absent[0].parents[1]}; check again after it"
             )
+    if config.data.source == "pythia":
+        return _describe_generation(config)
     prepared = prepare_events(config.data, config.injection, config.mass_range, seed=config.seed)
     events, mass = prepared.events, prepared.events.mass
     lines = [
@@ -85,6 +91,25 @@ def describe(config: Config) -> str:
     )
     lines.append(f"results: {config.folder}/summary.json, {config.folder}/report.html")
     return "\n".join(lines)
+
+
+def _describe_generation(config: Config) -> str:
+    """What will be generated, and for how long; events exist only after the first run."""
+    require_packages()
+    g, lines = config.generator, []
+    signal = f" of {g.signal.mass:g} GeV to {g.signal.daughters[0]:g} and {g.signal.daughters[1]:g} GeV, {g.signal.prongs}-prong"
+    for process, n, what in (("background", g.n_background, ""), ("signal", g.n_signal, signal)):
+        jobs, rate = g.n_chunks(process), ACCEPTED_PER_SECOND[process]
+        lines.append(
+            f"  {n} {process} events{what}: {jobs} chunks of {g.chunk}, about {jobs * g.chunk / rate / 60:.2g} CPU-minutes"
+        )
+    return "\n".join(
+        [
+            f"run {config.run}: {describe_source(config.data)}, which exist after the first run",
+            *lines,
+            f"chunks: {config.generated_folder}/, kept from run to run; generated alone by snakemake --until generate",
+        ]
+    )
 
 
 def describe_artefact(path: Path) -> str:

@@ -16,7 +16,7 @@ from cathode.errors import CathodeError, ConfigError
 
 log = logging.getLogger("cathode")
 
-WILDCARDS = ("method", "batch")
+WILDCARDS = ("method", "process", "batch")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -22,6 +22,7 @@ from cathode.classifier import ClassifierSettings
 from cathode.classifier.methods import METHODS, NEED_LABELS
 from cathode.closure import ClosureSettings
 from cathode.errors import ConfigError
+from cathode.generator import GeneratorSettings
 from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.regions import Window, WindowSettings
 from cathode.stats.settings import CalibrationSettings, StatisticsSettings
@@ -39,6 +40,7 @@ class Config:
         seed: the one seed, all others derive from it.
         results_dir: output folder.
         data, injection, windows: what is hunted in, and where.
+        generator: how events are generated with data.source: pythia.
         methods: cathode, cwola; with labels also idealised, supervised.
         background, template, classifier, closure, statistics: how.
         working_points: background efficiencies at which events are selected.
@@ -51,6 +53,7 @@ class Config:
     results_dir: str = "results"
     data: DataSettings = DataSettings()
     injection: InjectionSettings = InjectionSettings()
+    generator: GeneratorSettings = GeneratorSettings()
     windows: WindowSettings = WindowSettings()
     methods: tuple[str, ...] = ("cathode", "cwola")
     background: BackgroundSettings = BackgroundSettings()
@@ -106,6 +109,18 @@ class Config:
         return self.statistics.calibration
 
     @property
+    def simulation(self) -> GeneratorSettings:
+        """What one chunk of generated events depends on: not how many of them there are."""
+        fresh = GeneratorSettings()
+        return dataclasses.replace(self.generator, n_background=fresh.n_background, n_signal=fresh.n_signal)
+
+    @property
+    def generated_folder(self) -> str:
+        """Where generated events go; runs with the same simulation share them."""
+        tree = json.dumps(_adapter(GeneratorSettings).dump_python(self.simulation, mode="json"), sort_keys=True)
+        return f"{self.results_dir}/generated/{hashlib.sha256(tree.encode()).hexdigest()[:12]}"
+
+    @property
     def folder(self) -> str:
         """Where the results of this run go."""
         return f"{self.results_dir}/{self.run}"
@@ -141,8 +156,10 @@ def load_config(source: str | Path | dict[str, Any] | None = None) -> Config:
         raise ConfigError(f"{where}: found {type(tree).__name__}, expected keys and values")
     tree = dict(tree)
     data = tree.get("data")
-    if data is None or (isinstance(data, dict) and data.get("source", "demo") == "demo"):
+    source_kind = data.get("source", "demo") if isinstance(data, dict) else "demo" if data is None else None
+    if source_kind in ("demo", "pythia"):  # both know the truth
         tree["data"] = {"label": "label"} | {k: v for k, v in (data or {}).items() if v is not None or k != "label"}
+    if source_kind == "demo":
         injection = tree.get("injection")
         if injection is None or (isinstance(injection, dict) and injection.get("n_signal") is None):
             tree["injection"] = (injection or {}) | {"n_signal": DEMO_SIGNAL}
@@ -211,6 +228,7 @@ def _section_kinds() -> dict[str, Any]:
         "config": Config,
         "window": Window,
         "calibration": CalibrationSettings,
+        "simulation": GeneratorSettings,
         "mass_range": tuple[float, float],
         "blinded": tuple[tuple[float, float], ...],
     }

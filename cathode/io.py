@@ -25,6 +25,7 @@ from cathode.classifier import Scored, Scores
 from cathode.closure import Closure
 from cathode.errors import ArtefactError
 from cathode.events import Events, Labels
+from cathode.generator import Generated
 from cathode.results import Estimates, Figures, Hunts, Json, Page, PseudoExperiments, Selected, Truth
 from cathode.sidebands import SidebandClosure
 from cathode.stats.spectrum_scan import SpectrumScan
@@ -43,6 +44,7 @@ _NESTED = {
     )
 }  # fmt: skip
 _KINDS: dict[type, tuple[str, str]] = {
+    Generated: ("generated", "parquet"),
     Events: ("events", "parquet"),
     Labels: ("labels", "parquet"),
     Template: ("template", "parquet"),
@@ -159,6 +161,8 @@ def _read_parquet(path: Path, kind: type, expected: str) -> Any:
     for field in dataclasses.fields(kind):
         if field.name == "names":
             values["names"] = tuple(constant["names"])
+        elif isinstance(constant.get(field.name), list):
+            values[field.name] = tuple(constant[field.name])
         elif field.name in constant:
             values[field.name] = constant[field.name]
         elif field.name == "features":

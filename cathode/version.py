@@ -8,9 +8,9 @@ from pathlib import Path
 __version__ = "0.1.0"
 
 
-def source_sha256() -> str:
-    """Checksum of every Python source and template file of the package."""
-    root = Path(__file__).parent
+def source_sha256(room: str = "") -> str:
+    """Checksum of every Python source and template file of the package, or of one room (folder) of it."""
+    root = Path(__file__).parent / room
     digest = hashlib.sha256()
     for path in sorted(p for p in root.rglob("*") if p.suffix in (".py", ".j2")):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())

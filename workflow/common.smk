@@ -14,18 +14,22 @@ os.environ.update(
 from cathode.cli import sections
 from cathode.config import dump_sections, load_config
 from cathode.errors import CathodeError
+from cathode.generator import PROCESSES, require_packages
 from cathode.intake.tables import input_files
 from cathode.version import source_sha256
 
 try:
     CONFIG = load_config(dict(config))
     DATA_FILES = [str(path) for path in input_files(CONFIG.data)]
+    if CONFIG.data.source == "pythia":
+        require_packages()
 except CathodeError as error:
     print(f"cathode: {error}", file=sys.stderr)
     sys.exit(2)
 
 RUN = CONFIG.folder
 CODE = source_sha256()
+GENERATOR_CODE = source_sha256("generator")
 PYTHON = sys.executable
 WINDOWS = list(CONFIG.regions)
 METHODS = list(CONFIG.methods)
@@ -45,6 +49,7 @@ OVERDISPERSION = (
 wildcard_constraints:
     window="m[0-9p]+",
     method="cathode|cwola|idealised|supervised",
+    process="background|signal",
     batch="[0-9]+",
 
 
@@ -56,6 +61,17 @@ def settings(step):
         return json.dumps(dump_sections(CONFIG, sections(step), window), sort_keys=True)
 
     return for_job
+
+
+def generated_chunks():
+    """Chunks of generated events, where the data come from there."""
+    if CONFIG.data.source != "pythia":
+        return []
+    return [
+        f"{CONFIG.generated_folder}/{process}_{k}.parquet"
+        for process in PROCESSES
+        for k in range(CONFIG.generator.n_chunks(process))
+    ]
 
 
 def workspaces():

@@ -42,11 +42,19 @@ class Prepared:
 
 
 def prepare_events(
-    data: DataSettings, injection: InjectionSettings, mass_range: tuple[float, float], *, seed: int
+    data: DataSettings,
+    injection: InjectionSettings,
+    mass_range: tuple[float, float],
+    *,
+    seed: int,
+    generated: Columns | None = None,
 ) -> Prepared:
-    """Read, derive, select, validate and inject. `mass_range` in GeV. Raises DataError on the first defect."""
+    """Read, derive, select, validate and inject. `mass_range` in GeV. Raises DataError on the first defect.
+
+    `generated` are the columns of data.source `pythia`, which has no files.
+    """
     where = str(data.files[0]) if data.source == "files" else describe_source(data)
-    available, columns = _read_all(data)
+    available, columns = _read_all(data) if generated is None else (tuple(generated), generated)
     if data.format == "lhco" and not is_lhco(set(available)):
         raise DataError(f"{where}: data.format lhco expects the 15 official columns, found {', '.join(available)}")
     if not columns:
@@ -187,4 +195,6 @@ def describe_source(data: DataSettings) -> str:
     """A short text for reports: where the events came from, without folders."""
     if data.source == "lhco":
         return f"LHC Olympics {' + '.join(data.sets)}"
+    if data.source == "pythia":
+        return "events generated with Pythia"
     return "bundled demo sample" if data.source == "demo" else ", ".join(Path(f).name for f in data.files)

@@ -13,7 +13,8 @@ class DataSettings:
     """Where events come from and what of them is used.
 
     Attributes:
-        source: `demo` (bundled simulation), `files` (yours), `lhco` (official LHC Olympics files, fetched once).
+        source: `demo` (bundled simulation), `files` (yours), `lhco` (official LHC Olympics files, fetched once),
+            `pythia` (generated here, as the section `generator` says).
         files: paths or globs, relative to the working directory.
         format: `lhco` (15-column LHC Olympics table), `table` (any other), or `auto`.
         key: HDF5 key or group, or ROOT tree, where a file has several.
@@ -27,7 +28,7 @@ class DataSettings:
         label: truth column (0 background, 1 signal), for evaluation, injection and reference classifiers only.
     """
 
-    source: Literal["demo", "files", "lhco"] = "demo"
+    source: Literal["demo", "files", "lhco", "pythia"] = "demo"
     files: tuple[str, ...] = ()
     format: Literal["auto", "lhco", "table"] = "auto"
     key: str | None = None

@@ -31,9 +31,9 @@ class Table:
 def input_files(data: DataSettings) -> list[Path]:
     """The user's files behind `data`, globs expanded in sorted order. Raises DataError for a path that matches nothing.
 
-    None for `lhco`: these are fetched when they are needed.
+    None for `lhco` and `pythia`: these are fetched or generated when they are needed.
     """
-    if data.source == "lhco":
+    if data.source in ("lhco", "pythia"):
         return []
     if data.source == "demo":
         with resources.as_file(resources.files("cathode") / "data" / "demo.parquet") as path:

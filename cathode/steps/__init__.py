@@ -24,6 +24,7 @@ from cathode.steps.hunt import (
     compare_sidebands,
     estimate_background,
     fit_density,
+    generate,
     infer,
     infer_blind,
     measure_closure,
@@ -40,7 +41,7 @@ from cathode.steps.output import evaluate, plot_summary, plot_window, report, se
 STEPS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
-        prepare, fit_density, compare_sidebands, sample_template, score_cathode, score_cwola, score_reference, score_pseudo,
+        generate, prepare, fit_density, compare_sidebands, sample_template, score_cathode, score_cwola, score_reference, score_pseudo,
         measure_closure, estimate_background, scan_spectrum, infer, infer_blind, select, evaluate, summarise, plot_window,
         plot_summary, report, fit_truth, calibrate_classifier, measure_overdispersion, calibrate_chain,
         measure_calibration, limit_signal, plot_calibration,

@@ -20,6 +20,8 @@ from cathode.closure import measure_closure as combine_closure
 from cathode.counts import passing_sideband
 from cathode.errors import ConfigError
 from cathode.events import Events, Labels
+from cathode.generator import PROCESSES, Generated, GeneratorSettings, merge_chunks
+from cathode.generator import generate as generate_events
 from cathode.inference import blind_entry, fit_selected_spectrum, hunt_entry
 from cathode.intake import DataSettings, InjectionSettings, prepare_events
 from cathode.regions import Window, in_interval, pseudo_windows, spectrum_peak
@@ -63,16 +65,27 @@ def report_progress(what: str) -> Callable[..., None]:
     return report
 
 
+def generate(*, process: str, batch: str, simulation: GeneratorSettings) -> Generated:
+    """Generate one chunk of dijet events, `background` or `signal`."""
+    if process not in PROCESSES:
+        raise ConfigError(f"--process: found {process}, expected {' or '.join(PROCESSES)}")
+    seed = derive_seed(simulation.seed, "generate", process, int(batch))
+    return generate_events(process, simulation, simulation.chunk, seed=seed, progress=report_progress(process))
+
+
 def prepare(
+    generated: list[Generated],
     *,
     data: DataSettings,
     injection: InjectionSettings,
+    generator: GeneratorSettings,
     mass_range: tuple[float, float],
     blinded: tuple[tuple[float, float], ...],
     seed: int,
 ) -> tuple[Events, Labels, Events]:
     """Read and validate the events; labels and spare signal go to files of their own."""
-    prepared = prepare_events(data, injection, mass_range, seed=seed)
+    columns = merge_chunks(generated, generator) if data.source == "pythia" else None
+    prepared = prepare_events(data, injection, mass_range, seed=seed, generated=columns)
     visible = np.ones(len(prepared.events), dtype=bool)
     for interval in blinded:
         visible &= ~in_interval(prepared.events.mass, interval)

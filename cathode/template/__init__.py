@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cathode.errors import ConfigError
+from cathode.errors import ConfigError, FitError
 from cathode.regions import Window, in_interval
 from cathode.seeds import derive_seed
 from cathode.template.flows import SPLINE_SETTINGS, FlowDensity, FlowSettings
@@ -18,6 +18,8 @@ from cathode.template.mass import MassModel, MassSettings
 
 Array = NDArray[np.float64]
 Density = HistogramDensity | FlowDensity
+
+LEAST_SOURCES = 100
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,16 @@ class TemplateSettings:
             its own mass and decoded at a mass of the signal region. What the density gets wrong at all masses alike
             cancels, and only its change with mass is interpolated. `model` samples the density from scratch, as published.
         span: `sidebands`: how far from the signal region events are taken, in its widths.
-        guard: `sidebands`: how near to it none are taken, in its widths. A signal's tails there enter the template, where they lower the
-            signal that is found; a guard makes the interpolation longer instead.
+        guard: `sidebands`: how near to it none are taken, in its widths: the tails of a signal there would pose as background and
+            cost efficiency (half of it at a background efficiency of 0.001 for a signal with a quarter of its events outside).
         oversampling: `model`: template events for classifier training, per event in the signal region.
         efficiency_oversampling: `model`: separate events that set thresholds and measure efficiencies, likewise.
         reweight: `none`, or `dctr`: weights from a classifier between recorded and generated sideband events.
     """
 
     base: Literal["sidebands", "model"] = "sidebands"
-    span: float = 1.5
-    guard: float = 0.0
+    span: float = 2.0
+    guard: float = 0.5
     oversampling: float = 4.0
     efficiency_oversampling: float = 50.0
     reweight: Literal["none", "dctr"] = "none"
@@ -219,6 +221,11 @@ def transport_template(
     """
     near = in_interval(mass, window.reach(span)) & ~in_interval(mass, window.reach(guard))
     base = np.flatnonzero(window.in_sideband(mass) & near)
+    if len(base) < LEAST_SOURCES:
+        raise FitError(
+            f"window {window.name}: found {len(base)} sideband events between template.guard ({guard:g}) and template.span "
+            f"({span:g}) widths from the signal region, expected at least {LEAST_SOURCES}"
+        )
     n, n_members = len(base), ensemble.density.n_members
     trains = np.random.default_rng(derive_seed(seed, "training copies")).integers(0, n_members, n)
     masses, features, members, parts, sources = [], [], [], [], []

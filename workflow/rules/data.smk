@@ -1,7 +1,29 @@
+rule generate:
+    """Generate one chunk of dijet events, `background` or `signal`."""
+    output:
+        f"{CONFIG.generated_folder}/{{process}}_{{batch}}.parquet",
+    log:
+        f"{CONFIG.generated_folder}/logs/{{process}}_{{batch}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/generate/{{process}}_{{batch}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        config=settings("generate"),
+        code=GENERATOR_CODE,
+        python=PYTHON,
+    shell:
+        "{params.python} -m cathode generate --process {wildcards.process} --batch {wildcards.batch}"
+        " --config {params.config:q} --out {output} 2> {log} >&2"
+
+
 rule prepare:
     """Read and validate the events; labels and spare signal go to files of their own."""
     input:
-        DATA_FILES,
+        files=DATA_FILES,
+        generated=generated_chunks(),
     output:
         events=f"{RUN}/events.parquet",
         labels=f"{RUN}/labels.parquet",
@@ -19,4 +41,4 @@ rule prepare:
         code=CODE,
         python=PYTHON,
     shell:
-        "{params.python} -m cathode prepare --config {params.config:q} --out {output} 2> {log}"
+        "{params.python} -m cathode prepare --generated {input.generated} --config {params.config:q} --out {output} 2> {log}"
