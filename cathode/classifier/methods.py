@@ -206,8 +206,10 @@ def score_cathode(
     near, first = np.zeros(len(mass), dtype=bool), np.empty(0, dtype=np.int64)
     if checks and template.transported:
         rows, first = np.unique(template.row, return_index=True)
-        near = np.isin(row, rows)
-        first = first[np.searchsorted(rows, row[near])]
+        sources = np.isin(row, rows)
+        # all between the outermost sources: a spectrum without those that the template left out would have holes
+        near = window.in_sideband(mass) & (mass >= mass[sources].min()) & (mass <= mass[sources].max())
+        first = first[np.searchsorted(rows, row[sources])]
     elif checks:
         near = window.in_sideband(mass) & in_interval(mass, window.reach(_SIDE_SPAN))
     side_row, side_features = row[near], x[near]
@@ -220,10 +222,10 @@ def score_cathode(
             fold = np.where(held, (np.cumsum(held) % settings.folds).astype(np.int16), np.int16(-1))
         train, data = _signal_region(x, mass, window, settings, limit=limit, seed=own_seed)
         side = None
-        if checks and template.transported:  # a sideband event is held out where its transported copies are
-            side = side_row, _plain(side_features, fold[first])
-        elif checks:
+        if checks:
             side_fold = assign_folds(len(side_row), settings.folds, seed=derive_seed(own_seed, "side folds"))
+            if template.transported:  # a sideband event is held out where its transported copies are
+                side_fold[sources[near]] = fold[first]
             side = side_row, _plain(side_features, side_fold)
         scored, found = _fit(
             settings, train, Sample(made, fold[~held], made_weight), data, _plain(held_features, fold[held]), spare, side,

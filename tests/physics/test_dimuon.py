@@ -78,7 +78,13 @@ def config(tmp_path_factory):
 def test_the_example_finds_the_resonance(config):
     window = next(iter(config.regions.values()))
     events, _, spare = steps.prepare(
-        data=config.data, injection=config.injection, mass_range=config.mass_range, blinded=(), seed=1
+        [],
+        generator=config.generator,
+        data=config.data,
+        injection=config.injection,
+        mass_range=config.mass_range,
+        blinded=(),
+        seed=1,
     )
     columns, m = sample(80000, 250, seed=1)
     kept = (columns["mu2_charge"] < 0) & (columns["mu2_pt"] > 3) & (m >= 8) & (m < 12)

@@ -13,6 +13,7 @@ from cathode.classifier import ClassifierSettings
 from cathode.classifier.trees import TreeSettings
 from cathode.closure import ClosureSettings
 from cathode.events import Events, Labels
+from cathode.generator import GeneratorSettings
 from cathode.intake import DataSettings, InjectionSettings
 from cathode.regions import Window
 from cathode.stats.settings import StatisticsSettings
@@ -32,7 +33,13 @@ def hunt(n_signal: int, method: str, tmp_path, seed: int = 1):
     toy_table(25000, n_signal, seed).to_parquet(path)
     data = DataSettings(source="files", files=(str(path),), mass="m", features=("a", "b", "c"), label="label")
     events, labels, spare = steps.prepare(
-        data=data, injection=InjectionSettings(), mass_range=WINDOW.range, blinded=(), seed=seed
+        [],
+        generator=GeneratorSettings(),
+        data=data,
+        injection=InjectionSettings(),
+        mass_range=WINDOW.range,
+        blinded=(),
+        seed=seed,
     )
     common = {"window": WINDOW, "seed": seed}
     density = steps.fit_density(events, background=BACKGROUND, device="cpu", **common)
@@ -87,7 +94,15 @@ def test_permuted_labels_leave_the_events_untouched(tmp_path):
             label="label",
         )
         found.append(
-            steps.prepare(data=data, injection=InjectionSettings(), mass_range=WINDOW.range, blinded=(), seed=1)
+            steps.prepare(
+                [],
+                data=data,
+                injection=InjectionSettings(),
+                generator=GeneratorSettings(),
+                mass_range=WINDOW.range,
+                blinded=(),
+                seed=1,
+            )
         )
     (a, la, sa), (b, lb, sb) = found
     np.testing.assert_array_equal(a.features, b.features)
@@ -113,7 +128,13 @@ def test_a_blind_run_reads_no_event_of_the_signal_region(tmp_path):
         source="files", files=(str(tmp_path / "t.parquet"),), mass="m", features=("a", "b", "c"), label="label"
     )
     events, labels, _ = steps.prepare(
-        data=data, injection=InjectionSettings(), mass_range=WINDOW.range, blinded=(WINDOW.signal,), seed=1
+        [],
+        generator=GeneratorSettings(),
+        data=data,
+        injection=InjectionSettings(),
+        mass_range=WINDOW.range,
+        blinded=(WINDOW.signal,),
+        seed=1,
     )
     assert not WINDOW.in_signal(events.mass).any()
     assert len(labels.label) == len(events)
@@ -126,7 +147,13 @@ def test_reference_classifiers_find_the_signal(method, tmp_path):
         source="files", files=(str(tmp_path / "t.parquet"),), mass="m", features=("a", "b", "c"), label="label"
     )
     events, labels, spare = steps.prepare(
-        data=data, injection=InjectionSettings(150), mass_range=WINDOW.range, blinded=(), seed=1
+        [],
+        generator=GeneratorSettings(),
+        data=data,
+        injection=InjectionSettings(150),
+        mass_range=WINDOW.range,
+        blinded=(),
+        seed=1,
     )
     scores = steps.score_reference(
         events, labels, spare, window=WINDOW, method=method, classifier=CLASSIFIER, seed=1, device="cpu"

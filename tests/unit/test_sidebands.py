@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from cathode.classifier import ClassifierSettings
+from cathode.classifier.methods import score_cathode
+from cathode.classifier.trees import TreeSettings
 from cathode.regions import Window
 from cathode.sidebands import compare_sidebands, reweight_template
 from cathode.template import DensityEnsemble, TemplateSettings, sample_template, transport_template
@@ -99,3 +102,20 @@ def test_no_event_within_the_guard_enters_the_template(data, guard):
     assert not ((sources > low) & (sources < high)).any()
     expected = ((mass >= 2200) & (mass < low)) | ((mass >= high) & (mass < 3800))
     assert len(sources) == expected.sum()
+
+
+def test_sideband_events_that_the_template_left_out_are_scored_too(data):
+    """Else the spectrum behind a cut has holes where the guard is, and every fit to it fails."""
+    x, mass = data[0][:20000], data[1][:20000]
+    fitted, row = ensemble(Shifted(), mass), np.arange(len(mass))[::-1].copy()
+    made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, span=1.5, guard=0.5, seed=1)
+    settings = ClassifierSettings(members=4, splits=1, sequential_members=0, boosted_trees=TreeSettings(trees=5))
+    scores = score_cathode(x, mass, row, WINDOW, made, np.empty((0, 2)), settings, seed=1).scores[0]
+    sources = np.isin(row, made.row)
+    between = (mass >= mass[sources].min()) & (mass <= mass[sources].max()) & WINDOW.in_sideband(mass)
+    assert between.sum() > sources.sum() + 1000
+    assert sorted(scores.side_row) == sorted(row[between])
+    of_source = dict(zip(made.row, made.source, strict=True))
+    fold_of = dict(zip(scores.ref_source, scores.ref_fold, strict=True))
+    for r, fold in zip(scores.side_row, scores.side_fold, strict=True):
+        assert r not in of_source or fold_of[of_source[r]] == fold  # held out where its copies are
