@@ -16,6 +16,7 @@ from cathode.errors import CathodeError, ConfigError
 
 log = logging.getLogger("cathode")
 
+CLUSTER_JOB = ("SLURM_JOB_ID", "_CONDOR_SCRATCH_DIR")  # one of these is set inside the jobs of a cluster
 WILDCARDS = ("method", "process", "batch")
 
 
@@ -31,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
         import torch
 
+        _limit_memory(getattr(arguments, "memory", None))
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True)
         arguments.run(arguments)
@@ -38,10 +40,30 @@ def main(argv: list[str] | None = None) -> int:
     except CathodeError as error:
         print(f"cathode: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        allowed = f"{arguments.memory} MB" if getattr(arguments, "memory", None) else "the memory of this machine"
+        print(f"cathode: out of memory: expected {allowed} to be enough; ask for more (mem_mb)", file=sys.stderr)
+        return 3
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         return 141
+
+
+def _limit_memory(megabytes: int | None) -> None:
+    """Keep a cluster's job to its memory, so that it ends with a message even where the cluster does not enforce it.
+
+    Counts private writable memory. Not with a GPU, whose driver maps far more than it uses.
+    """
+    import resource
+
+    import torch
+
+    in_job = any(name in os.environ for name in CLUSTER_JOB)
+    if megabytes and in_job and not torch.cuda.is_available():
+        resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, resource.RLIM_INFINITY))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,9 +80,20 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="read configuration and data, say what will be hunted")
     check.add_argument("config", nargs="?", default=None, help="YAML file; without one, the default hunt")
     check.set_defaults(run=_check)
+    cluster = commands.add_parser(
+        "cluster", help="check a Slurm profile against the cluster before anything is submitted"
+    )
+    cluster.add_argument(
+        "profile", nargs="?", default="profiles/slurm", help="folder with config.yaml and partitions.yaml"
+    )
+    cluster.add_argument("--no-probe", action="store_true", help="submit no test job")
+    cluster.set_defaults(run=_cluster)
     show = commands.add_parser("show", help="print the header of an artefact and what is inside")
     show.add_argument("file")
     show.set_defaults(run=_show)
+    timing = commands.add_parser("timing", help="time and memory of a finished run, per rule and window")
+    timing.add_argument("folder", nargs="?", default="results/demo", help="folder of the run")
+    timing.set_defaults(run=_timing)
     schema = commands.add_parser("schema", help="print the JSON schema of the configuration")
     schema.set_defaults(run=lambda _: print(json.dumps(_schema(), indent=1)))
     for name, step in STEPS.items():
@@ -87,6 +120,12 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="YAML|JSON",
                 help=f"a configuration file, or exactly these sections as JSON: {', '.join(sections(name))}",
             )
+        command.add_argument(
+            "--memory",
+            type=int,
+            metavar="MB",
+            help="inside a job of a cluster: end with a message rather than use more",
+        )
         command.add_argument("--out", required=True, nargs="+", metavar="FILE", help="artefact(s) to write")
         if name == "summarise":
             command.add_argument("--benchmarks", metavar="FOLDER", help="time and memory of the workflow's rules")
@@ -209,6 +248,18 @@ def _check(arguments: argparse.Namespace) -> None:
     from cathode.config import load_config
 
     print(describe(load_config(arguments.config)))
+
+
+def _cluster(arguments: argparse.Namespace) -> None:
+    from cathode.cluster import describe_cluster
+
+    print(describe_cluster(Path(arguments.profile), probe=not arguments.no_probe))
+
+
+def _timing(arguments: argparse.Namespace) -> None:
+    from cathode.timing import describe_timing
+
+    print(describe_timing(Path(arguments.folder)))
 
 
 def _show(arguments: argparse.Namespace) -> None:

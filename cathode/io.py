@@ -8,6 +8,7 @@ written to a temporary name and renamed: nothing unfinished ever carries a final
 from __future__ import annotations
 
 import dataclasses
+import glob
 import hashlib
 import json
 import os
@@ -96,6 +97,8 @@ def write(obj: Any, path: Path, made: Made) -> None:
         "json": _write_json,
         "raw": _write_raw,
     }
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        left.unlink(missing_ok=True)  # of a job that was killed
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         writers[form](obj, temporary, header)

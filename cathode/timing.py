@@ -6,6 +6,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from cathode.errors import ArtefactError
+
 
 def collect_timing(folder: str | None) -> dict[str, Any]:
     """Wall and CPU seconds and the largest memory (MB), in total and per rule; nulls when there is nothing to read.
@@ -29,6 +31,34 @@ def collect_timing(folder: str | None) -> dict[str, Any]:
         "max_rss_mb": max(r["max_rss_mb"] for r in rules) if by_rule else None,
         "by_rule": by_rule,
     }
+
+
+def describe_timing(run: Path) -> str:
+    """A table of jobs, wall and CPU seconds and memory of a run's folder, per rule and window; in no report, which has the same bytes every time."""
+    folder = run / "benchmarks"
+    rows: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    for path in sorted(folder.glob("*/*.tsv")):
+        with path.open(encoding="utf-8") as file:
+            values = [
+                tuple(_number(r.get(k)) for k in ("s", "cpu_time", "max_rss"))
+                for r in csv.DictReader(file, delimiter="\t")
+            ]
+        window = path.stem.split("_")[0] if path.stem.startswith("m") else ""
+        rows.setdefault((path.parent.name, window), []).extend(values)  # type: ignore[arg-type]
+    if not rows:
+        raise ArtefactError(
+            f"{folder}: found no benchmark files, expected the folder of a finished run, e.g. results/demo"
+        )
+    lines = [f"{'rule':24}{'window':10}{'jobs':>6}{'wall s':>10}{'CPU s':>10}{'memory MB':>12}"]
+    for (rule, window), jobs in sorted(rows.items(), key=lambda item: -sum(j[1] for j in item[1])):
+        wall, cpu, memory = (sum(j[0] for j in jobs), sum(j[1] for j in jobs), max(j[2] for j in jobs))
+        lines.append(f"{rule:24}{window:10}{len(jobs):>6}{wall:>10.0f}{cpu:>10.0f}{memory:>12.0f}")
+    everything = [j for jobs in rows.values() for j in jobs]
+    lines.append(
+        f"{'all':34}{len(everything):>6}{sum(j[0] for j in everything):>10.0f}{sum(j[1] for j in everything):>10.0f}"
+        f"{max(j[2] for j in everything):>12.0f}"
+    )
+    return "\n".join(lines)
 
 
 def _number(text: str | None) -> float:

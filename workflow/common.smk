@@ -53,6 +53,15 @@ wildcard_constraints:
     batch="[0-9]+",
 
 
+def grow(amount):
+    """Memory or time that a retry gets as much more of; without `retries` (in profiles only) just `amount`."""
+
+    def for_attempt(wildcards, attempt):
+        return amount * attempt
+
+    return for_attempt
+
+
 def settings(step):
     """The sections that a step declares, as JSON, for one job; a rule parameter, so that a change reruns the job."""
 

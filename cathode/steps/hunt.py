@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -47,8 +48,10 @@ log = logging.getLogger(__name__)
 
 
 def resolve_device(device: str) -> str:
-    """`auto` resolved; an explicit cuda without a GPU is an error."""
+    """`auto` resolved: a job that was given a GPU which torch does not see runs on the CPU, with a warning; explicit cuda is an error then."""
     available = torch.cuda.is_available()
+    if device == "auto" and not available and os.environ.get("CUDA_VISIBLE_DEVICES"):
+        log.warning("this job was given a GPU, but torch sees none (its CPU build, or no driver?): running on the CPU")
     if device == "cuda" and not available:
         raise ConfigError("device: found cuda, but no GPU is visible to torch; expected device: auto or cpu")
     return "cuda" if available and device != "cpu" else "cpu"

@@ -43,7 +43,16 @@ def test_rule_and_step_agree_on_artefacts_sections_and_resources(name):
     for wildcard in cli.wildcards(name):
         assert f"--{wildcard} {{wildcards.{wildcard}}}" in body
     assert (f'settings("{name}")' in body) == bool(cli.sections(name))
-    for word in ("log:", "benchmark:", "threads:", "mem_mb=", "runtime=", "CODE,", "2> {log}"):
+    for word in (
+        "log:",
+        "benchmark:",
+        "threads:",
+        "mem_mb=",
+        "runtime=",
+        "CODE,",
+        "--memory {resources.mem_mb}",
+        "2> {log}",
+    ):
         assert word in body, word
     assert not re.search(r"\b(run|script|lambda|retries|partition|account)\b\s*[:=]", body)
 

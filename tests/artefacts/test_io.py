@@ -15,7 +15,7 @@ from cathode.closure import Closure, ClosurePoint
 from cathode.counts import PassingCounts
 from cathode.errors import ArtefactError
 from cathode.events import Events, Labels
-from cathode.results import Estimates, Hunts, PseudoExperiment, PseudoExperiments, Selected, Truth
+from cathode.results import Estimates, Hunts, Json, PseudoExperiment, PseudoExperiments, Selected, Truth
 from cathode.stats.random_effects import RandomEffects
 from cathode.template import Template
 
@@ -122,3 +122,10 @@ def test_nothing_is_left_when_writing_fails(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         io.write(ARTEFACTS["closure"][0], tmp_path / "c.json", MADE)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_job_left_is_swept_by_the_next(tmp_path):
+    for name in (".a.json.123.part", ".a.json.9.part", ".b.json.9.part"):
+        (tmp_path / name).write_text("half")
+    io.write(Json({"x": 1}), tmp_path / "a.json", MADE)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".b.json.9.part", "a.json"]

@@ -10,8 +10,8 @@ rule score_pseudo:
         f"{RUN}/benchmarks/score_pseudo/{{window}}_{{method}}_{{batch}}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=grow(4000),
+        runtime=grow(240),
         gpu=1,
     params:
         config=settings("score_pseudo"),
@@ -19,7 +19,7 @@ rule score_pseudo:
         python=PYTHON,
     shell:
         "{params.python} -m cathode score-pseudo --events {input.events}"
-        " --window {wildcards.window} --method {wildcards.method} --batch {wildcards.batch} --config {params.config:q} --out {output} 2> {log}"
+        " --window {wildcards.window} --method {wildcards.method} --batch {wildcards.batch} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule measure_closure:
@@ -38,15 +38,15 @@ rule measure_closure:
         f"{RUN}/benchmarks/measure_closure/{{window}}_{{method}}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         config=settings("measure_closure"),
         code=CODE,
         python=PYTHON,
     shell:
         "{params.python} -m cathode measure-closure --tests {input.tests} --overdispersion {input.overdispersion}"
-        " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
+        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule estimate_background:
@@ -63,12 +63,12 @@ rule estimate_background:
         f"{RUN}/benchmarks/estimate_background/{{window}}_{{method}}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         config=settings("estimate_background"),
         code=CODE,
         python=PYTHON,
     shell:
         "{params.python} -m cathode estimate-background --scores {input.scores} --closure {input.closure} --overdispersion {input.overdispersion}"
-        " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
+        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"

@@ -10,8 +10,8 @@ rule fit_truth:
         f"{RUN}/benchmarks/fit_truth/{{window}}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=grow(4000),
+        runtime=grow(240),
         gpu=1,
     params:
         config=settings("fit_truth"),
@@ -19,7 +19,7 @@ rule fit_truth:
         python=PYTHON,
     shell:
         "{params.python} -m cathode fit-truth --events {input.events} --window {wildcards.window}"
-        " --config {params.config:q} --out {output} 2> {log}"
+        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule calibrate_classifier:
@@ -35,8 +35,8 @@ rule calibrate_classifier:
         f"{RUN}/benchmarks/calibrate_classifier/{{window}}_{{batch}}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=grow(4000),
+        runtime=grow(240),
         gpu=CLASSIFIER_GPU,
     params:
         config=settings("calibrate_classifier"),
@@ -44,7 +44,7 @@ rule calibrate_classifier:
         python=PYTHON,
     shell:
         "{params.python} -m cathode calibrate-classifier --events {input.events} --truth {input.truth}"
-        " --window {wildcards.window} --batch {wildcards.batch} --config {params.config:q} --out {output} 2> {log}"
+        " --window {wildcards.window} --batch {wildcards.batch} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule measure_overdispersion:
@@ -59,15 +59,15 @@ rule measure_overdispersion:
         f"{RUN}/benchmarks/measure_overdispersion/all.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         config=settings("measure_overdispersion"),
         code=CODE,
         python=PYTHON,
     shell:
         "{params.python} -m cathode measure-overdispersion --experiments {input.experiments}"
-        " --config {params.config:q} --out {output} 2> {log}"
+        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule calibrate_chain:
@@ -84,8 +84,8 @@ rule calibrate_chain:
         f"{RUN}/benchmarks/calibrate_chain/{{window}}_{{batch}}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=600,
+        mem_mb=grow(4000),
+        runtime=grow(600),
         gpu=1,
     params:
         config=settings("calibrate_chain"),
@@ -93,7 +93,7 @@ rule calibrate_chain:
         python=PYTHON,
     shell:
         "{params.python} -m cathode calibrate-chain --events {input.events} --truth {input.truth} --spare {input.spare}"
-        " --window {wildcards.window} --batch {wildcards.batch} --config {params.config:q} --out {output} 2> {log}"
+        " --window {wildcards.window} --batch {wildcards.batch} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule measure_calibration:
@@ -110,15 +110,15 @@ rule measure_calibration:
         f"{RUN}/benchmarks/measure_calibration/all.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         config=settings("measure_calibration"),
         code=CODE,
         python=PYTHON,
     shell:
         "{params.python} -m cathode measure-calibration --experiments {input.experiments} --overdispersion {input.overdispersion}"
-        " --config {params.config:q} --out {output} 2> {log}"
+        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule limit_signal:
@@ -134,15 +134,15 @@ rule limit_signal:
         f"{RUN}/benchmarks/limit_signal/all.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         config=settings("limit_signal"),
         code=CODE,
         python=PYTHON,
     shell:
         "{params.python} -m cathode limit-signal --hunts {input.hunts} --injection {input.injection}"
-        " --config {params.config:q} --out {output} 2> {log}"
+        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule plot_calibration:
@@ -163,11 +163,11 @@ rule plot_calibration:
         f"{RUN}/benchmarks/plot_calibration/all.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         code=CODE,
         python=PYTHON,
     shell:
         "{params.python} -m cathode plot-calibration --overdispersion {input.overdispersion} --background_only {input.background_only}"
-        " --injection {input.injection} --out {output} 2> {log}"
+        " --injection {input.injection} --memory {resources.mem_mb} --out {output} 2> {log}"

@@ -12,8 +12,8 @@ rule score_cathode:
         f"{RUN}/benchmarks/score_cathode/{{window}}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=grow(4000),
+        runtime=grow(240),
         gpu=CLASSIFIER_GPU,
     params:
         config=settings("score_cathode"),
@@ -21,7 +21,7 @@ rule score_cathode:
         python=PYTHON,
     shell:
         "{params.python} -m cathode score-cathode --events {input.events} --template {input.template} --spare {input.spare}"
-        " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
+        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule score_cwola:
@@ -37,8 +37,8 @@ rule score_cwola:
         f"{RUN}/benchmarks/score_cwola/{{window}}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=grow(4000),
+        runtime=grow(240),
         gpu=CLASSIFIER_GPU,
     params:
         config=settings("score_cwola"),
@@ -46,7 +46,7 @@ rule score_cwola:
         python=PYTHON,
     shell:
         "{params.python} -m cathode score-cwola --events {input.events} --spare {input.spare}"
-        " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
+        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule score_reference:
@@ -65,8 +65,8 @@ rule score_reference:
         method="idealised|supervised",
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=grow(4000),
+        runtime=grow(240),
         gpu=CLASSIFIER_GPU,
     params:
         config=settings("score_reference"),
@@ -74,4 +74,4 @@ rule score_reference:
         python=PYTHON,
     shell:
         "{params.python} -m cathode score-reference --events {input.events} --labels {input.labels} --spare {input.spare}"
-        " --window {wildcards.window} --method {wildcards.method} --config {params.config:q} --out {output} 2> {log}"
+        " --window {wildcards.window} --method {wildcards.method} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"

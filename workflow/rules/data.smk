@@ -8,15 +8,15 @@ rule generate:
         f"{RUN}/benchmarks/generate/{{process}}_{{batch}}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=grow(2000),
+        runtime=grow(60),
     params:
         config=settings("generate"),
         code=GENERATOR_CODE,
         python=PYTHON,
     shell:
         "{params.python} -m cathode generate --process {wildcards.process} --batch {wildcards.batch}"
-        " --config {params.config:q} --out {output} 2> {log} >&2"
+        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log} >&2"
 
 
 rule prepare:
@@ -34,11 +34,11 @@ rule prepare:
         f"{RUN}/benchmarks/prepare/all.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=grow(4000),
+        runtime=grow(30),
     params:
         config=settings("prepare"),
         code=CODE,
         python=PYTHON,
     shell:
-        "{params.python} -m cathode prepare --generated {input.generated} --config {params.config:q} --out {output} 2> {log}"
+        "{params.python} -m cathode prepare --generated {input.generated} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"

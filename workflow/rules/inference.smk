@@ -13,15 +13,15 @@ if CONFIG.blind:
             f"{RUN}/benchmarks/infer_blind/{{window}}_{{method}}.tsv"
         threads: 1
         resources:
-            mem_mb=4000,
-            runtime=60,
+            mem_mb=grow(4000),
+            runtime=grow(60),
         params:
             config=settings("infer_blind"),
             code=CODE,
             python=PYTHON,
         shell:
             "{params.python} -m cathode infer-blind --closure {input.closure} --density {input.density}"
-            " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
+            " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 else:
 
@@ -43,15 +43,15 @@ else:
             f"{RUN}/benchmarks/infer/{{window}}_{{method}}.tsv"
         threads: 1
         resources:
-            mem_mb=4000,
-            runtime=60,
+            mem_mb=grow(4000),
+            runtime=grow(60),
         params:
             config=settings("infer"),
             code=CODE,
             python=PYTHON,
         shell:
             "{params.python} -m cathode infer --estimates {input.estimates} --density {input.density} --events {input.events}"
-            " --scores {input.scores} --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
+            " --scores {input.scores} --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule scan_spectrum:
@@ -66,15 +66,15 @@ rule scan_spectrum:
         f"{RUN}/benchmarks/scan_spectrum/{{window}}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         config=settings("scan_spectrum"),
         code=CODE,
         python=PYTHON,
     shell:
         "{params.python} -m cathode scan-spectrum --events {input.events}"
-        " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
+        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule select:
@@ -90,15 +90,15 @@ rule select:
         f"{RUN}/benchmarks/select/{{window}}_{{method}}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         config=settings("select"),
         code=CODE,
         python=PYTHON,
     shell:
         "{params.python} -m cathode select --events {input.events} --scores {input.scores}"
-        " --config {params.config:q} --out {output} 2> {log}"
+        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule evaluate:
@@ -115,12 +115,12 @@ rule evaluate:
         f"{RUN}/benchmarks/evaluate/{{window}}_{{method}}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         config=settings("evaluate"),
         code=CODE,
         python=PYTHON,
     shell:
         "{params.python} -m cathode evaluate --events {input.events} --labels {input.labels} --scores {input.scores}"
-        " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
+        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"

@@ -14,8 +14,8 @@ rule summarise:
         f"{RUN}/benchmarks/summarise/all.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         config=settings("summarise"),
         code=CODE,
@@ -23,7 +23,7 @@ rule summarise:
     shell:
         "{params.python} -m cathode summarise --hunts {input.hunts} --truth {input.truth} --events {input.events}"
         f" --benchmarks {RUN}/benchmarks"
-        " --config {params.config:q} --out {output} 2> {log}"
+        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule plot_window:
@@ -47,15 +47,15 @@ rule plot_window:
         f"{RUN}/benchmarks/plot_window/{{window}}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         config=settings("plot_window"),
         code=CODE,
         python=PYTHON,
     shell:
         "{params.python} -m cathode plot-window --events {input.events} --density {input.density} --template {input.template} --scores {input.scores} --closure {input.closure} --sidebands {input.sidebands}"
-        " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
+        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule plot_summary:
@@ -72,14 +72,14 @@ rule plot_summary:
         f"{RUN}/benchmarks/plot_summary/all.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         code=CODE,
         python=PYTHON,
     shell:
         "{params.python} -m cathode plot-summary --summary {input.summary} --truth {input.truth} --spectrum {input.spectrum}"
-        " --out {output} 2> {log}"
+        " --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule report:
@@ -95,12 +95,12 @@ rule report:
         f"{RUN}/benchmarks/report/all.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         config=settings("report"),
         code=CODE,
         python=PYTHON,
     shell:
         "{params.python} -m cathode report --summary {input.summary} --pictures {input.pictures}"
-        " --config {params.config:q} --out {output} 2> {log}"
+        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"

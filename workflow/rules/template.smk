@@ -10,8 +10,8 @@ rule fit_density:
         f"{RUN}/benchmarks/fit_density/{{window}}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=grow(4000),
+        runtime=grow(240),
         gpu=1,
     params:
         config=settings("fit_density"),
@@ -19,7 +19,7 @@ rule fit_density:
         python=PYTHON,
     shell:
         "{params.python} -m cathode fit-density --events {input.events} --window {wildcards.window}"
-        " --config {params.config:q} --out {output} 2> {log}"
+        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule compare_sidebands:
@@ -35,15 +35,15 @@ rule compare_sidebands:
         f"{RUN}/benchmarks/compare_sidebands/{{window}}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         config=settings("compare_sidebands"),
         code=CODE,
         python=PYTHON,
     shell:
         "{params.python} -m cathode compare-sidebands --events {input.events} --density {input.density}"
-        " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
+        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
 rule sample_template:
@@ -59,12 +59,12 @@ rule sample_template:
         f"{RUN}/benchmarks/sample_template/{{window}}.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grow(4000),
+        runtime=grow(60),
     params:
         config=settings("sample_template"),
         code=CODE,
         python=PYTHON,
     shell:
         "{params.python} -m cathode sample-template --events {input.events} --density {input.density}"
-        " --window {wildcards.window} --config {params.config:q} --out {output} 2> {log}"
+        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
