@@ -37,6 +37,7 @@ from cathode.template.mass import MassModel
 from cathode.template.scaling import Gaussianiser, LogitScaler
 
 VERSION = 1
+_ROWS = 1 << 20  # rows written at once
 _NESTED = {
     c.__name__: c
     for c in (
@@ -144,20 +145,28 @@ def _write_parquet(obj: Any, path: Path, header: str) -> None:
     for field in dataclasses.fields(obj):
         value = getattr(obj, field.name)
         if isinstance(value, np.ndarray) and value.ndim == 2:
-            columns |= {name: np.ascontiguousarray(value[:, j]) for j, name in enumerate(obj.names)}
+            columns |= {name: value[:, j] for j, name in enumerate(obj.names)}
         elif isinstance(value, np.ndarray):
-            columns[field.name if field.name not in columns else f"_{field.name}"] = np.ascontiguousarray(value)
+            columns[field.name if field.name not in columns else f"_{field.name}"] = value
         else:
             constant[field.name] = value
-    table = pa.table(columns).replace_schema_metadata(
-        {"cathode": header, "constant": json.dumps(constant, sort_keys=True)}
-    )
-    pq.write_table(table, path, compression="zstd", version="2.6")
+    metadata = {"cathode": header, "constant": json.dumps(constant, sort_keys=True)}
+    n = max(map(len, columns.values()), default=0)
+    writer = None
+    try:
+        for start in range(0, max(n, 1), _ROWS):
+            piece = {name: np.ascontiguousarray(values[start : start + _ROWS]) for name, values in columns.items()}
+            table = pa.table(piece).replace_schema_metadata(metadata)
+            writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd", version="2.6")
+            writer.write_table(table, row_group_size=_ROWS)
+    finally:
+        if writer:
+            writer.close()
 
 
 def _read_parquet(path: Path, kind: type, expected: str) -> Any:
-    table = pq.read_table(path)
-    metadata = table.schema.metadata or {}
+    file = pq.ParquetFile(path)
+    metadata = file.schema_arrow.metadata or {}
     _check(metadata.get(b"cathode", b"").decode() or None, expected, path)
     constant = json.loads(metadata[b"constant"])
     values: dict[str, Any] = {}
@@ -169,11 +178,19 @@ def _read_parquet(path: Path, kind: type, expected: str) -> Any:
         elif field.name in constant:
             values[field.name] = constant[field.name]
         elif field.name == "features":
-            stacked = [table.column(name).to_numpy() for name in constant["names"]]
-            values["features"] = np.column_stack(stacked) if stacked else np.empty((table.num_rows, 0))
+            names = constant["names"]
+            kind_of = file.schema_arrow.field(names[0]).type.to_pandas_dtype() if names else np.float64
+            values["features"] = np.empty((file.metadata.num_rows, len(names)), dtype=kind_of)
+            for j, name in enumerate(names):
+                values["features"][:, j] = _column(file, name)
         else:
-            values[field.name] = table.column(field.name).to_numpy()
+            values[field.name] = _column(file, field.name)
     return kind(**values)
+
+
+def _column(file: pq.ParquetFile, name: str) -> np.ndarray[Any, Any]:
+    """One column alone, so that a large file is never in memory twice."""
+    return np.asarray(file.read(columns=[name]).column(0).to_numpy())
 
 
 # --- npz: any nesting of dataclasses, dictionaries and lists around arrays; an array that occurs twice is stored once

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pandas.util import hash_array
 
 from cathode.errors import DataError
 from cathode.events import Events, Labels
@@ -78,8 +79,13 @@ def prepare_events(
     row = np.flatnonzero(keep)
     if len(row) == 0:
         raise DataError(f"data.select: {data.select!r} keeps none of {n_read} events")
-    table = np.stack([_numeric(columns[name], name, row, where) for name in wanted], axis=1)
-    mass = table[:, 0] * data.unit
+
+    def numbers(name: str) -> NDArray[np.float64]:
+        return _numeric(columns[name], name, row, where)
+
+    for name in wanted:  # a defect anywhere is refused before anything large is built
+        numbers(name)
+    mass = numbers(data.mass) * data.unit
     _check_unit(mass, mass_range, where, data.mass_unit)
     inside = in_interval(mass, mass_range)
     if inside.sum() < 1000:
@@ -87,20 +93,23 @@ def prepare_events(
             f"{where}: found {int(inside.sum())} of {len(mass)} events with {data.mass} in windows.range "
             f"[{mass_range[0]:g}, {mass_range[1]:g}] GeV, expected at least 1000"
         )
-    table, row, mass = table[inside], row[inside], mass[inside]
-    features = np.ascontiguousarray(table[:, 1 : 1 + len(data.features)])
+    features = np.empty((int(inside.sum()), len(data.features)))
     for j, name in enumerate(data.features):
+        features[:, j] = numbers(name)[inside]
         if np.ptp(features[:, j]) == 0:
             raise DataError(f"{where}: column {name} is constant ({features[0, j]:g}), expected a feature that varies")
-    n_duplicates = len(table) - len(np.unique(np.column_stack([mass, features]), axis=0))
+    label = None if data.label is None else numbers(data.label)[inside]
+    row, mass = row[inside], mass[inside]
+    columns = {}  # free what was read
+    n_duplicates = _count_duplicates(mass, features)
     if n_duplicates:
-        log.warning("%d of %d events repeat an earlier event exactly", n_duplicates, len(table))
+        log.warning("%d of %d events repeat an earlier event exactly", n_duplicates, len(mass))
     events = Events(tuple(data.features), row, mass, features)
-    if data.label is None:
+    if data.label is None or label is None:
         if injection.n_signal is not None:
             raise DataError("injection.n_signal: expected data.label to name the truth column, found none")
         return Prepared(events, Labels(), events[np.zeros(len(events), dtype=bool)], n_duplicates)
-    return _inject(events, _check_label(table[:, -1], data.label, row, where), injection, n_duplicates, seed)
+    return _inject(events, _check_label(label, data.label, row, where), injection, n_duplicates, seed)
 
 
 def _read_all(data: DataSettings) -> tuple[tuple[str, ...], Columns]:
@@ -132,6 +141,14 @@ def _with_label(part: Table, label: int | None) -> Table:
         return part
     n = len(next(iter(part.columns.values())))
     return Table((*part.available, "label"), part.columns | {"label": np.full(n, label)})
+
+
+def _count_duplicates(mass: NDArray[np.float64], features: NDArray[np.float64]) -> int:
+    """Events that repeat an earlier one exactly, by 64-bit hashes (of 10^7 distinct events, two collide in one of 10^5 samples)."""
+    total = np.zeros(len(mass), dtype=np.uint64)
+    for values in (mass, *features.T):
+        total = total * np.uint64(1_000_003) + hash_array(np.ascontiguousarray(values))
+    return len(total) - len(np.unique(total))
 
 
 def _numeric(values: NDArray[np.generic], name: str, row: NDArray[np.int64], where: str) -> NDArray[np.float64]:

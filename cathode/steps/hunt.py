@@ -132,6 +132,7 @@ def sample_template(
             window,
             span=template.span,
             guard=template.guard,
+            measured=template.measured,
             seed=own_seed,
         )
     else:

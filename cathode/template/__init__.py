@@ -61,6 +61,8 @@ class TemplateSettings:
         span: `sidebands`: how far from the signal region events are taken, in its widths.
         guard: `sidebands`: how near to it none are taken, in its widths: the tails of a signal there would pose as background and
             cost efficiency (half of it at a background efficiency of 0.001 for a signal with a quarter of its events outside).
+        measured: `sidebands`: at most so many of the recorded events, drawn by seed, set thresholds and measure efficiencies (all train
+            classifiers); every density member makes a copy of each.
         oversampling: `model`: template events for classifier training, per event in the signal region.
         efficiency_oversampling: `model`: separate events that set thresholds and measure efficiencies, likewise.
         reweight: `none`, or `dctr`: weights from a classifier between recorded and generated sideband events.
@@ -69,6 +71,7 @@ class TemplateSettings:
     base: Literal["sidebands", "model"] = "sidebands"
     span: float = 2.0
     guard: float = 0.5
+    measured: int = 200_000
     oversampling: float = 4.0
     efficiency_oversampling: float = 50.0
     reweight: Literal["none", "dctr"] = "none"
@@ -80,6 +83,8 @@ class TemplateSettings:
             raise ConfigError(
                 f"template.guard: found {self.guard:g}, expected 0 or more and less than span ({self.span:g})"
             )
+        if self.measured < LEAST_SOURCES:
+            raise ConfigError(f"template.measured: found {self.measured}, expected at least {LEAST_SOURCES}")
         if self.oversampling < 1 or self.efficiency_oversampling < 4:
             raise ConfigError("template: expected oversampling >= 1 and efficiency_oversampling >= 4")
 
@@ -131,10 +136,10 @@ class Template:
     n_seeds: int = field(default=1)
 
 
-def bootstrap_weights(n: int, n_bootstraps: int, n_seeds: int, *, seed: int) -> Array:
+def bootstrap_weights(n: int, n_bootstraps: int, n_seeds: int, *, seed: int) -> NDArray[np.uint8]:
     """Poisson(1) event weights `(R K, n)`, one draw per replica, repeated for its initialisations."""
     rng = np.random.default_rng(seed)
-    return np.repeat(rng.poisson(1.0, (n_bootstraps, n)).astype(np.float64), n_seeds, axis=0)
+    return np.repeat([rng.poisson(1.0, n).astype(np.uint8) for _ in range(n_bootstraps)], n_seeds, axis=0)
 
 
 def fit_ensemble(
@@ -211,13 +216,14 @@ def transport_template(
     *,
     span: float,
     guard: float = 0.0,
+    measured: int = 200_000,
     seed: int,
 ) -> Template:
     """Move the visible sideband events between `guard` and `span` widths from the signal region into it, once by every member.
 
     An event at mass m becomes decode(encode(x, m), m') with m' drawn from the interpolated mass spectrum. One copy of
-    each event, by a random member, trains classifiers (part 0); one copy by every member, where `window` counts, sets
-    thresholds and measures efficiencies (part 3). Related: CURTAINs, arXiv:2203.09470; FETA, arXiv:2212.11285.
+    each event, by a random member, trains classifiers (part 0); one copy by every member of at most `measured` events, where
+    `window` counts, sets thresholds and measures efficiencies (part 3). Related: CURTAINs, arXiv:2203.09470; FETA, arXiv:2212.11285.
     """
     near = in_interval(mass, window.reach(span)) & ~in_interval(mass, window.reach(guard))
     base = np.flatnonzero(window.in_sideband(mass) & near)
@@ -228,16 +234,19 @@ def transport_template(
         )
     n, n_members = len(base), ensemble.density.n_members
     trains = np.random.default_rng(derive_seed(seed, "training copies")).integers(0, n_members, n)
+    measures = np.ones(n, dtype=bool)
+    if n > measured:
+        measures[:] = False
+        measures[np.random.default_rng(derive_seed(seed, "measured")).choice(n, measured, replace=False)] = True
     masses, features, members, parts, sources = [], [], [], [], []
     for e in range(n_members):
-        z = ensemble.density.encode(x[base], mass[base], member=e)
-        for part, chosen, where in (
-            (3, np.arange(n), window.counting),
-            (0, np.flatnonzero(trains == e), window.signal),
-        ):
+        used = np.flatnonzero(measures | (trains == e))
+        z = ensemble.density.encode(x[base[used]], mass[base[used]], member=e)
+        for part, taken, where in ((3, measures[used], window.counting), (0, trains[used] == e, window.signal)):
+            chosen = used[taken]
             m = ensemble.mass.sample(n, seed=derive_seed(seed, "mass", e, part), interval=where)[chosen]
             masses.append(m)
-            features.append(ensemble.density.decode(z[chosen], m, member=e))
+            features.append(ensemble.density.decode(z[taken], m, member=e))
             members.append(np.full(len(m), e, dtype=np.int16))
             parts.append(np.full(len(m), part, dtype=np.int8))
             sources.append(chosen.astype(np.int32))

@@ -83,7 +83,7 @@ class FlowDensity:
         settings: FlowSettings,
         x: Array,
         m: Array,
-        weights: Array,
+        weights: NDArray[np.generic],
         seeds: Sequence[int],
         *,
         device: str = "cpu",

@@ -29,6 +29,7 @@ Float32 = NDArray[np.float32]
 Progress = Callable[[int, int, float], None]
 
 _CHUNK = 4096  # rows evaluated at once: keeps a layer's activations inside the L2 cache
+_PIECE = 1 << 18  # events prepared for training at once
 _TINY = 1e-12
 
 
@@ -91,7 +92,7 @@ class HistogramDensity:
         settings: HistogramSettings,
         x: Array,
         m: Array,
-        weights: Array,
+        weights: NDArray[np.generic],
         seeds: Sequence[int],
         *,
         device: str = "cpu",
@@ -107,10 +108,15 @@ class HistogramDensity:
         scaler = Gaussianiser.fit(x)
         log_m = np.log(m)
         mean, sd = float(log_m.mean()), float(log_m.std())
-        u = scaler.forward(x)
-        inputs = _inputs(u, s.mass_scale * (log_m - mean) / sd).to(device)
-        labels = torch.tensor(np.searchsorted(_edges(s), u, side="right"), device=device)
-        per_event = torch.tensor(weights / weights.mean(axis=1, keepdims=True), dtype=torch.float32, device=device)
+        # single precision and small integers, filled in pieces: millions of events fit into memory once, not five times
+        inputs, labels = torch.empty((n, d)), torch.empty((n, d), dtype=torch.int16)
+        for start in range(0, n, _PIECE):
+            part = slice(start, start + _PIECE)
+            u = scaler.forward(x[part])
+            inputs[part] = _inputs(u, s.mass_scale * (log_m[part] - mean) / sd)
+            labels[part] = torch.from_numpy(np.searchsorted(_edges(s), u, side="right").astype(np.int16))
+        inputs, labels, per_event = inputs.to(device), labels.to(device), torch.tensor(weights, device=device)
+        mean_weight = torch.tensor(weights.mean(axis=1, keepdims=True), dtype=torch.float64, device=device)
         params = [p.to(device).requires_grad_() for p in _initial(s, d, seeds)]
         mask, base, basis = _mask(d).to(device), _log_base(s).to(device), _basis(s).to(device)
         n_steps = max(1, n // s.batch)
@@ -127,11 +133,12 @@ class HistogramDensity:
             for step in range(n_steps):
                 index = shuffled[step * s.batch : (step + 1) * s.batch]
                 logits = _coefficients(params, inputs[index], mask) @ basis + base
-                target = labels[index].T.expand(n_members, d, len(index))
+                target = labels[index].long().T.expand(n_members, d, len(index))
+                weight = (per_event[:, index].double() / mean_weight).float()
                 nll = torch.nn.functional.cross_entropy(
                     logits.reshape(-1, s.bins), target.reshape(-1), reduction="none"
                 ).view(n_members, d, len(index))
-                loss = (nll.sum(dim=1) * per_event[:, index]).mean(dim=1).sum()
+                loss = (nll.sum(dim=1) * weight).mean(dim=1).sum()
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()

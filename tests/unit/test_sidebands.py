@@ -119,3 +119,20 @@ def test_sideband_events_that_the_template_left_out_are_scored_too(data):
     fold_of = dict(zip(scores.ref_source, scores.ref_fold, strict=True))
     for r, fold in zip(scores.side_row, scores.side_fold, strict=True):
         assert r not in of_source or fold_of[of_source[r]] == fold  # held out where its copies are
+
+
+def test_large_samples_are_measured_on_some_and_trained_on_all(data):
+    x, mass = data
+    fitted, row = ensemble(Shifted(), mass), np.arange(len(mass))
+    made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, span=1.5, measured=500, seed=1)
+    everything = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, span=1.5, seed=1)
+    measures, trains = made.part == 3, made.part == 0
+    assert measures.sum() == 500 * 4
+    of_member = [set(made.source[measures & (made.member == e)]) for e in range(4)]
+    assert len(of_member[0]) == 500
+    assert all(s == of_member[0] for s in of_member)
+    # what is measured and what trains are the very events of the full template
+    np.testing.assert_array_equal(made.features[trains], everything.features[everything.part == 0])
+    one = (everything.part == 3) & (everything.member == 2)
+    both = np.isin(everything.source[one], list(of_member[2]))
+    np.testing.assert_array_equal(made.features[measures & (made.member == 2)], everything.features[one][both])
