@@ -59,8 +59,8 @@ class TemplateSettings:
             its own mass and decoded at a mass of the signal region. What the density gets wrong at all masses alike
             cancels, and only its change with mass is interpolated. `model` samples the density from scratch, as published.
         span: `sidebands`: how far from the signal region events are taken, in its widths.
-        guard: `sidebands`: how near to it none are taken, in its widths: the tails of a signal there would pose as background and
-            cost efficiency (half of it at a background efficiency of 0.001 for a signal with a quarter of its events outside).
+        guard: `sidebands`: how near to it none are taken, in its widths. A signal's tails there pose as background and cost efficiency;
+            a guard makes the interpolation longer instead, and closure worse (both measured: README, "Are the p-values right?").
         measured: `sidebands`: at most so many of the recorded events, drawn by seed, set thresholds and measure efficiencies (all train
             classifiers); every density member makes a copy of each.
         oversampling: `model`: template events for classifier training, per event in the signal region.
@@ -69,8 +69,8 @@ class TemplateSettings:
     """
 
     base: Literal["sidebands", "model"] = "sidebands"
-    span: float = 2.0
-    guard: float = 0.5
+    span: float = 1.5
+    guard: float = 0.0
     measured: int = 200_000
     oversampling: float = 4.0
     efficiency_oversampling: float = 50.0

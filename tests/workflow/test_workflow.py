@@ -139,7 +139,7 @@ TEMPLATE_CHANGED |= {"select": 1, "evaluate": 1, "estimate_background": 2, "infe
         ({"statistics": {"shift": "positive"}}, WITHOUT_SELECT | {"measure_closure": 2, "scan_spectrum": 1}),
         ({"working_points": [0.1, 0.02]}, AFTER_SCORES | {"compare_sidebands": 1}),
         ({"classifier": CONFIG["classifier"] | {"members": 5}}, SCORES | AFTER_SCORES),
-        ({"template": {"span": 1.5}}, TEMPLATE_CHANGED),
+        ({"template": {"span": 2.0}}, TEMPLATE_CHANGED),
         (
             {"windows": {"range": [2000, 5000], "signal_regions": [[2800, 3200], [3000, 3400]]}},
             {"fit_density": 1, "compare_sidebands": 1, "sample_template": 1} | SCORES | AFTER_SCORES,
