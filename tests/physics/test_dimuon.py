@@ -14,7 +14,6 @@ from cathode.classifier import ClassifierSettings
 from cathode.classifier.trees import TreeSettings
 from cathode.closure import ClosureSettings
 from cathode.config import load_config
-from cathode.template import BackgroundSettings
 from cathode.template.histogram import HistogramSettings
 
 
@@ -91,7 +90,6 @@ def test_the_example_finds_the_resonance(config):
     assert len(events) == pytest.approx(kept.sum(), abs=60)  # masses of the signal are smeared in the sample
     assert np.ptp(events.features, axis=0).min() > 0
     lighter = dataclasses.replace(config.background, bootstraps=2, histogram=HistogramSettings(epochs=3))
-    assert isinstance(lighter, BackgroundSettings)
     classifier = ClassifierSettings(splits=1, sequential_members=0, boosted_trees=TreeSettings(trees=30, min_leaf=50))
     closure, common = ClosureSettings(windows=8), {"window": window, "seed": 1}
     density = steps.fit_density(events, background=lighter, device="cpu", **common)

@@ -206,6 +206,21 @@ def test_a_blind_run_has_no_signal_region_number(done):
     assert not list(results.rglob("spectrum_scan*"))
 
 
+def test_generated_events_come_in_chunks_that_other_runs_share(done):
+    config = {
+        "data": {"source": "pythia"}, "injection": {"n_signal": None}, "windows": {},
+        "generator": {"n_background": 2500, "n_signal": 400, "chunk": 1000},
+    }  # fmt: skip
+    places = []
+    for run in ("one", "two"):
+        dry = snakemake(done, "--dry-run", "--cores", "1", config=config | {"run": run})
+        assert dry.returncode == 0, dry.stderr[-2000:]
+        assert planned(dry.stdout + dry.stderr)["generate"] == 3 + 1
+        places.append(set(re.findall(r"results/generated/\w+/\w+\.parquet", dry.stdout + dry.stderr)))
+    assert places[0] == places[1]
+    assert len(places[0]) == 4
+
+
 def test_a_configuration_error_is_one_line(done):
     bad = snakemake(done, "--cores", "1", config={"working_pionts": [0.1]})
     assert bad.returncode != 0
