@@ -18,7 +18,7 @@ from cathode.intake.official import cached_file
 from cathode.regions import in_interval, pseudo_windows
 
 # accepted events per CPU-second of one core (benchmarks/generator.py); another trigger or tune moves them
-ACCEPTED_PER_SECOND = {"background": 125.0, "signal": 450.0}
+ACCEPTED_PER_SECOND = {"background": 100.0, "signal": 420.0}
 
 
 def describe(config: Config) -> str:

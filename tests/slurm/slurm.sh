@@ -55,7 +55,7 @@ SelectTypeParameters=CR_CPU_Memory
 SchedulerType=sched/backfill
 SchedulerParameters=bf_interval=5,sched_interval=5,sched_min_interval=100000,batch_sched_delay=0
 DefMemPerCPU=100
-MinJobAge=600
+MinJobAge=3600
 InactiveLimit=0
 KillWait=5
 ReturnToService=2
