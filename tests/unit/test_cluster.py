@@ -107,16 +107,19 @@ def test_a_job_beyond_its_memory_ends_with_one_line_and_no_output(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_gpu_job_without_a_gpu_falls_back_with_a_warning_or_refuses(monkeypatch, caplog):
+def test_a_gpu_job_without_a_gpu_falls_back_with_a_warning_or_refuses(monkeypatch):
+    from cathode.steps import hunt
     from cathode.steps.hunt import resolve_device
 
+    said: list[str] = []
+    monkeypatch.setattr(hunt.log, "warning", said.append)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert resolve_device("auto") == "cpu"
-    assert not caplog.records
+    assert not said
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert resolve_device("auto") == "cpu"
-    assert "given a GPU, but torch sees none" in caplog.text
+    assert "given a GPU, but torch sees none" in said[0]
     with pytest.raises(ConfigError, match="found cuda, but no GPU"):
         resolve_device("cuda")
 
