@@ -18,8 +18,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import chi2
 
-from cathode.generator import COLUMNS, GeneratorSettings, generate
-from cathode.intake.lhco import derive_dijet
+from cathode.generator import GeneratorSettings, generate
+from cathode.intake.lhco import JET_COLUMNS, derive_dijet
 from cathode.intake.tables import read_table
 
 VARIABLES = {  # name: label, range of the histogram
@@ -58,7 +58,7 @@ def main() -> None:
         start = time.process_time()
         made = generate(process, GeneratorSettings(), getattr(given, process), seed=seed)
         spent = time.process_time() - start
-        columns = {c: made.features[:, j].astype(float) for j, c in enumerate(COLUMNS)}
+        columns = {c: made.features[:, j].astype(float) for j, c in enumerate(JET_COLUMNS)}
         derived[process] = derive_dijet(columns)
         result[process] = {
             "accepted": len(made.features), "generated": made.n_generated, "cpu_s": spent,
@@ -73,7 +73,7 @@ def main() -> None:
             chosen = label == row
             if chosen.sum() < 1000:
                 continue
-            other = derive_dijet({c: table.columns[c][chosen] for c in COLUMNS})
+            other = derive_dijet({c: table.columns[c][chosen] for c in JET_COLUMNS})
             for axis, (variable, (title, span)) in zip(axes[row], VARIABLES.items(), strict=True):
                 entry = compare(own[variable], other[variable], span)
                 agreement.append({"table": name, "process": process, "variable": variable, **entry})

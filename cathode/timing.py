@@ -16,14 +16,12 @@ def collect_timing(folder: str | None) -> dict[str, Any]:
     """
     by_rule: dict[str, dict[str, float]] = {}
     for path in sorted(Path(folder).glob("*/*.tsv")) if folder else []:
-        with path.open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
         entry = by_rule.setdefault(path.parent.name, {"jobs": 0, "wall_s": 0.0, "cpu_s": 0.0, "max_rss_mb": 0.0})
-        for row in rows:
+        for wall, cpu, memory in _read(path):
             entry["jobs"] += 1
-            entry["wall_s"] += _number(row.get("s"))
-            entry["cpu_s"] += _number(row.get("cpu_time"))
-            entry["max_rss_mb"] = max(entry["max_rss_mb"], _number(row.get("max_rss")))
+            entry["wall_s"] += wall
+            entry["cpu_s"] += cpu
+            entry["max_rss_mb"] = max(entry["max_rss_mb"], memory)
     rules = by_rule.values()
     return {
         "wall_s": sum(r["wall_s"] for r in rules) if by_rule else None,
@@ -38,13 +36,8 @@ def describe_timing(run: Path) -> str:
     folder = run / "benchmarks"
     rows: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
     for path in sorted(folder.glob("*/*.tsv")):
-        with path.open(encoding="utf-8") as file:
-            values = [
-                tuple(_number(r.get(k)) for k in ("s", "cpu_time", "max_rss"))
-                for r in csv.DictReader(file, delimiter="\t")
-            ]
         window = path.stem.split("_")[0] if path.stem.startswith("m") else ""
-        rows.setdefault((path.parent.name, window), []).extend(values)  # type: ignore[arg-type]
+        rows.setdefault((path.parent.name, window), []).extend(_read(path))
     if not rows:
         raise ArtefactError(
             f"{folder}: found no benchmark files, expected the folder of a finished run, e.g. results/demo"
@@ -59,6 +52,15 @@ def describe_timing(run: Path) -> str:
         f"{max(j[2] for j in everything):>12.0f}"
     )
     return "\n".join(lines)
+
+
+def _read(path: Path) -> list[tuple[float, float, float]]:
+    """Wall and CPU seconds and memory (MB) of every run that a benchmark file holds."""
+    with path.open(encoding="utf-8") as file:
+        return [
+            (_number(r.get("s")), _number(r.get("cpu_time")), _number(r.get("max_rss")))
+            for r in csv.DictReader(file, delimiter="\t")
+        ]
 
 
 def _number(text: str | None) -> float:

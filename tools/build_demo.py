@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cathode.generator import COLUMNS, Generated, GeneratorSettings, generate
-from cathode.intake.lhco import derive_dijet
+from cathode.generator import Generated, GeneratorSettings, generate
+from cathode.intake.lhco import JET_COLUMNS, derive_dijet
 
 SETTINGS = GeneratorSettings()
 CHUNKS = [("background", 1_000_000 + k) for k in range(15)] + [("signal", 5_000_000)]  # process and seed
@@ -32,7 +32,7 @@ def _generate(chunk: tuple[str, int]) -> Generated:
 
 def derived_columns(made: Generated) -> dict[str, np.ndarray]:
     """What the demo keeps of a chunk, float32, and its label."""
-    derived = derive_dijet({c: made.features[:, j] for j, c in enumerate(COLUMNS)})
+    derived = derive_dijet({c: made.features[:, j] for j, c in enumerate(JET_COLUMNS)})
     columns = {c: np.asarray(derived[c], dtype=np.float32) for c in KEPT}
     return columns | {"label": np.full(len(made.features), made.label, dtype=np.int8)}
 

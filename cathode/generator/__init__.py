@@ -16,6 +16,7 @@ from cathode.generator.detector import detect
 from cathode.generator.events import Particles, cards, start_pythia, visible_particles
 from cathode.generator.jets import Dijets, find_dijets
 from cathode.generator.settings import GeneratorSettings, SignalSettings
+from cathode.intake.lhco import JET_COLUMNS
 
 __all__ = [
     "PROCESSES",
@@ -33,8 +34,7 @@ Progress = Callable[[int, int], None]
 BATCH = 1000  # events that Pythia returns at a time; a part of what a seed means
 LARGEST_SEED = 900_000_000  # Pythia's
 FB_PER_MB = 1e12
-PACKAGES = {"pythia8mc": "pythia8mc", "fastjet": "fastjet"}
-COLUMNS = tuple(f"{v}{j}" for j in ("j1", "j2") for v in ("px", "py", "pz", "m", "tau1", "tau2", "tau3"))
+PACKAGES = ("fastjet", "pythia8mc")
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,13 @@ def generate(
         if progress:
             progress(min(found, n), n)
     return Generated(
-        COLUMNS,
+        JET_COLUMNS,
         np.concatenate(tables)[:n],
         int(process == "signal"),
         tried,
         float(pythia.infoPython().sigmaGen()) * FB_PER_MB * found / tried,
         tuple(cards(process, settings, seed)),
-        {name: importlib.metadata.version(name) for name in sorted(PACKAGES)},
+        {name: importlib.metadata.version(name) for name in PACKAGES},
     )
 
 
@@ -114,7 +114,7 @@ def _reconstruct(rng: np.random.Generator, particles: Particles, settings: Gener
 
 
 def lhco_table(dijets: Dijets) -> NDArray[np.float32]:
-    """Momenta, masses and N-subjettiness `(n, 14)` in the order of `COLUMNS`."""
+    """Momenta, masses and N-subjettiness `(n, 14)` in the order of `JET_COLUMNS`."""
     p = dijets.momentum
     mass = np.sqrt(np.maximum(p[..., 3] ** 2 - (p[..., :3] ** 2).sum(axis=-1), 0.0))
     table: Any = np.concatenate([p[..., :3], mass[..., None], dijets.tau], axis=-1)
@@ -127,10 +127,10 @@ def merge_chunks(chunks: Sequence[Generated], settings: GeneratorSettings) -> di
     parts, labels = [], []
     for label, n in wanted.items():
         mine = [c.features for c in chunks if c.label == label]
-        found = np.concatenate(mine) if mine else np.empty((0, len(COLUMNS)), dtype=np.float32)
+        found = np.concatenate(mine) if mine else np.empty((0, len(JET_COLUMNS)), dtype=np.float32)
         if len(found) < n:
             raise ConfigError(f"generator: found {len(found)} generated events of {PROCESSES[label]}, expected {n}")
         parts.append(found[:n])
         labels.append(np.full(n, label, dtype=np.int8))
     table = np.concatenate(parts)
-    return {name: table[:, j] for j, name in enumerate(COLUMNS)} | {"label": np.concatenate(labels)}
+    return {name: table[:, j] for j, name in enumerate(JET_COLUMNS)} | {"label": np.concatenate(labels)}

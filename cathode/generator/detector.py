@@ -16,7 +16,6 @@ from cathode.generator.events import Particles
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 FIELD, RADIUS, HALF_LENGTH = 3.8, 1.29, 3.0  # T, m, m
 MOST_TURNS = 200.0  # rad: a particle that loops longer is taken to leave the tracker there

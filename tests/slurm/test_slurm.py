@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -48,7 +49,7 @@ rule too_long:
 
 @pytest.fixture(scope="module")
 def slurm():
-    base = Path(f"/tmp/cathode-slurm-{os.getpid()}")  # short: sockets have short names
+    base = Path(tempfile.mkdtemp(prefix="slurm-"))  # short: sockets have short names
     script = str(ROOT / "tests" / "slurm" / "slurm.sh")
     subprocess.run([script, "up", str(base)], check=True)
     environment = os.environ | {

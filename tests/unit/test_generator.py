@@ -13,7 +13,6 @@ from scipy.stats import norm
 from cathode import steps
 from cathode.errors import ConfigError
 from cathode.generator import (
-    COLUMNS,
     Generated,
     GeneratorSettings,
     SignalSettings,
@@ -37,7 +36,7 @@ from cathode.generator.detector import (
 )
 from cathode.generator.events import Particles, cards, reaches
 from cathode.generator.jets import find_dijets, leading_pairs, subjettiness
-from cathode.intake.lhco import derive_dijet
+from cathode.intake.lhco import JET_COLUMNS, derive_dijet
 
 ELECTRON, PHOTON, PION, NEUTRON, MUON = 11, 22, 211, 2112, 13
 
@@ -245,7 +244,7 @@ def test_the_bundled_sample_holds_the_first_generated_events(golden):
     """The demo was made by this generator: the head of its first chunks is in it, with label and derived columns."""
     demo = pq.read_table(ROOT / "cathode" / "data" / "demo.parquet").to_pandas()
     for name, label in (("background", 0), ("two_prong", 1)):
-        columns = {c: golden[1][name][:, j].astype(float) for j, c in enumerate(COLUMNS)}
+        columns = {c: golden[1][name][:, j].astype(float) for j, c in enumerate(JET_COLUMNS)}
         mjj = derive_dijet(columns)["mjj"]
         known = np.sort(demo.mjj[demo.label == label].to_numpy(dtype=float))
         at = np.clip(np.searchsorted(known, mjj), 1, len(known) - 1)
@@ -302,7 +301,7 @@ def test_without_its_packages_the_generator_says_what_to_install(monkeypatch):
 
 
 def chunk(label, n, start=0):
-    return Generated(COLUMNS, np.full((n, 14), start, dtype=np.float32), label, n, 1.0, (), {})
+    return Generated(JET_COLUMNS, np.full((n, 14), start, dtype=np.float32), label, n, 1.0, (), {})
 
 
 def test_chunks_are_full_and_the_rest_of_the_last_is_not_used():
@@ -332,7 +331,7 @@ def test_a_generated_chunk_goes_through_its_artefact_and_the_intake(tmp_path):
 
     config = load_config({"data": {"source": "pythia"}, "generator": {"n_background": 1200, "n_signal": 0}})
     golden = np.repeat(np.load(ROOT / "tests" / "data" / "generated.npz")["background"], 30, axis=0)
-    made = Generated(COLUMNS, golden, 0, 9, 2.5, ("a", "b"), {"p": "1"})
+    made = Generated(JET_COLUMNS, golden, 0, 9, 2.5, ("a", "b"), {"p": "1"})
     path = tmp_path / "background_0.parquet"
     io.write(made, path, io.Made("generate", "x", {}))
     back = io.read(path, Generated)
@@ -343,6 +342,6 @@ def test_a_generated_chunk_goes_through_its_artefact_and_the_intake(tmp_path):
         [back], data=config.data, injection=config.injection, generator=config.generator,
         mass_range=(1000.0, 9000.0), blinded=(), seed=1,
     )  # fmt: skip
-    mjj = derive_dijet({c: golden[:, j] for j, c in enumerate(COLUMNS)})["mjj"]
+    mjj = derive_dijet({c: golden[:, j] for j, c in enumerate(JET_COLUMNS)})["mjj"]
     assert events.mass == pytest.approx(mjj)
     assert (labels.label == 0).all()
