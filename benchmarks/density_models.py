@@ -38,6 +38,7 @@ from cathode.template import (
     HistogramDensity,
     MassModel,
     MassSettings,
+    TemplateSettings,
     sample_template,
     transport_template,
 )
@@ -99,7 +100,7 @@ def main(out: str, *wanted: str) -> None:
             template = sample_template(ensemble, events.names, window, n_train=4 * n, n_efficiency=20 * n, seed=2)
         else:
             template = transport_template(
-                ensemble, events.names, events.features, events.mass, events.row, window, span=1.5, seed=2
+                ensemble, events.names, events.features, events.mass, events.row, window, TemplateSettings(), seed=2
             )
         sampling = time.process_time() - start
         common = {"seed": 3}

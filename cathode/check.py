@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from cathode.classifier.methods import LABEL_FREE
 from cathode.config import Config
 from cathode.errors import ArtefactError, DataError
+from cathode.estimate import describe_cost, estimate_cost
 from cathode.generator import require_packages
 from cathode.intake import describe_source, prepare_events
 from cathode.intake.official import cached_file
@@ -79,16 +80,11 @@ def describe(config: Config) -> str:
                 f"window {window.name}: pseudo signal region {smallest.counting[0]:.5g} - {smallest.counting[1]:.5g} GeV counts "
                 f"{min(counts)} events, expected at least 65; fewer closure.windows or a shorter windows.range would help"
             )
-    n_label_free = sum(m in LABEL_FREE for m in config.methods)
     n_windows, n_methods = len(config.regions), len(config.methods)
-    per_method = 4 + (config.data.label is not None)
-    per_window = (
-        2 * ("cathode" in config.methods) + n_label_free * (config.closure.jobs + 1) + per_method * n_methods + 2
-    )
     lines.append(
-        f"hunts: {n_windows} windows x {n_methods} methods ({', '.join(config.methods)}) x "
-        f"{len(config.working_points)} working points; about {n_windows * per_window + 5} jobs"
+        f"hunts: {n_windows} windows x {n_methods} methods ({', '.join(config.methods)}) x {len(config.working_points)} working points"
     )
+    lines.append(describe_cost(estimate_cost(config, mass), len(os.sched_getaffinity(0))))
     lines.append(f"results: {config.folder}/summary.json, {config.folder}/report.html")
     return "\n".join(lines)
 

@@ -12,6 +12,7 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,16 @@ def sha256(path: Path) -> str:
 
 
 def write(obj: Any, path: Path, made: Made) -> None:
-    """Write an artefact under its final name, at once or not at all."""
+    """Write an artefact under its final name, at once or not at all. Raises ArtefactError where the system refuses."""
+    try:
+        _write(obj, path, made)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        free = f", {shutil.disk_usage(path.parent).free / 1e6:.0f} MB free there" if path.parent.is_dir() else ""
+        raise ArtefactError(f"{path}: could not be written: {reason}{free}; nothing was left behind") from error
+
+
+def _write(obj: Any, path: Path, made: Made) -> None:
     kind, form = _KINDS[type(obj)]
     header = json.dumps({"schema": f"cathode/{kind}/{VERSION}", "made": dataclasses.asdict(made)}, sort_keys=True)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +175,7 @@ def _write_parquet(obj: Any, path: Path, header: str) -> None:
 
 
 def _read_parquet(path: Path, kind: type, expected: str) -> Any:
-    file = pq.ParquetFile(path)
+    file = pq.ParquetFile(path, pre_buffer=False)  # buffers would be kept as long as the file is open
     metadata = file.schema_arrow.metadata or {}
     _check(metadata.get(b"cathode", b"").decode() or None, expected, path)
     constant = json.loads(metadata[b"constant"])
@@ -182,15 +192,20 @@ def _read_parquet(path: Path, kind: type, expected: str) -> Any:
             kind_of = file.schema_arrow.field(names[0]).type.to_pandas_dtype() if names else np.float64
             values["features"] = np.empty((file.metadata.num_rows, len(names)), dtype=kind_of)
             for j, name in enumerate(names):
-                values["features"][:, j] = _column(file, name)
+                _fill(values["features"][:, j], file, name)
         else:
-            values[field.name] = _column(file, field.name)
+            kind_of = file.schema_arrow.field(field.name).type.to_pandas_dtype()
+            values[field.name] = _fill(np.empty(file.metadata.num_rows, dtype=kind_of), file, field.name)
     return kind(**values)
 
 
-def _column(file: pq.ParquetFile, name: str) -> np.ndarray[Any, Any]:
-    """One column alone, so that a large file is never in memory twice."""
-    return np.asarray(file.read(columns=[name]).column(0).to_numpy())
+def _fill(out: np.ndarray[Any, Any], file: pq.ParquetFile, name: str) -> np.ndarray[Any, Any]:
+    """Read a column into `out` piece by piece, so that a large file is never in memory twice."""
+    start = 0
+    for piece in file.iter_batches(columns=[name], batch_size=_ROWS):
+        out[start : start + len(piece)] = piece.column(0).to_numpy(zero_copy_only=False)
+        start += len(piece)
+    return out
 
 
 # --- npz: any nesting of dataclasses, dictionaries and lists around arrays; an array that occurs twice is stored once
@@ -272,5 +287,8 @@ def _write_figures(obj: Figures, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in obj.files.items():
         temporary = folder / f".{name}.part"
-        temporary.write_bytes(content)
-        temporary.replace(folder / name)
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(folder / name)
+        finally:
+            temporary.unlink(missing_ok=True)

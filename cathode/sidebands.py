@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cathode.classifier import ClassifierSettings, Sample, assign_folds, cross_fit
-from cathode.regions import Window, count_in_bins, in_interval
+from cathode.regions import Window, count_in_bins
 from cathode.seeds import derive_seed
 from cathode.template import DensityEnsemble, Template, TemplateSettings
 
@@ -69,7 +69,7 @@ def _compare(
     the recorded masses; each by a random density member. A source and what is made from it share a fold.
     """
     rng = np.random.default_rng(derive_seed(seed, "masses"))
-    index = np.flatnonzero(window.in_sideband(mass) & in_interval(mass, window.reach(template.span)))
+    index = np.flatnonzero(template.near(window, mass))
     own, n = mass[index], len(index)
     to = own[rng.permutation(n)] if template.base == "sidebands" else own
     member, made = rng.integers(0, density.density.n_members, n), np.empty((n, x.shape[1]))

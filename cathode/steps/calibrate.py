@@ -25,7 +25,7 @@ from cathode.closure import ClosurePoint, ClosureSettings, measure_closure
 from cathode.counts import count_passing, passing
 from cathode.events import Events
 from cathode.inference import primary_p, signal_yield
-from cathode.regions import Window, in_interval
+from cathode.regions import Window
 from cathode.results import Figures, Hunts, Json, PseudoExperiment, PseudoExperiments
 from cathode.seeds import derive_seed
 from cathode.stats.settings import CalibrationSettings, StatisticsSettings
@@ -108,10 +108,9 @@ def _sample_sizes(
 ) -> dict[str, dict[str, int]]:
     """Events in the signal region (expected ones when blind) and in the reference of each method, per kind of sample."""
     n = int(window.in_signal(events.mass).sum()) or round(truth.mass.expected()[0])
-    near = window.in_sideband(events.mass) & in_interval(events.mass, window.reach(template.span))
-    near &= ~in_interval(events.mass, window.reach(template.guard))
     low, high = window.in_strips(events.mass, classifier.strip_width)
-    transported = int(near.sum()) if template.base == "sidebands" else round(template.oversampling * n)
+    sources = int(template.sources(window, events.mass).sum())
+    transported = sources if template.base == "sidebands" else round(template.oversampling * n)
     sizes = {"hunt": {"data": n, "cathode": transported, "cwola": int((low | high).sum())}}
     if calibration.events is not None:
         share = calibration.events / len(events)

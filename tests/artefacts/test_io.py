@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import resource
+import signal
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from cathode.closure import Closure, ClosurePoint
 from cathode.counts import PassingCounts
 from cathode.errors import ArtefactError
 from cathode.events import Events, Labels
-from cathode.results import Estimates, Hunts, Json, PseudoExperiment, PseudoExperiments, Selected, Truth
+from cathode.results import Estimates, Figures, Hunts, Json, PseudoExperiment, PseudoExperiments, Selected, Truth
 from cathode.stats.random_effects import RandomEffects
 from cathode.template import Template
 
@@ -113,15 +115,28 @@ def test_a_missing_file_and_another_version_are_refused(tmp_path):
         io.read(path, Closure)
 
 
-def test_nothing_is_left_when_writing_fails(tmp_path, monkeypatch):
-    def broken(*_):
-        (tmp_path / ".half.part").unlink(missing_ok=True)
-        raise OSError("disk full")
+@pytest.fixture
+def no_room(tmp_path):
+    """A folder on which no file may exceed 100 bytes: to a writer the same as a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    yield tmp_path
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
 
-    monkeypatch.setattr(io, "_write_json", broken)
-    with pytest.raises(OSError, match="disk full"):
-        io.write(ARTEFACTS["closure"][0], tmp_path / "c.json", MADE)
-    assert list(tmp_path.iterdir()) == []
+
+@pytest.mark.parametrize("name", [*sorted(ARTEFACTS), "figures"])
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(name, no_room):
+    obj, suffix = ARTEFACTS.get(name, (Figures({"a.png": b"x" * 5000}), "png"))
+    path = no_room / f"a.{suffix}"
+    path.write_text("a good old one")
+    with pytest.raises(
+        ArtefactError, match=r"could not be written: .*MB free there; nothing was left behind"
+    ) as caught:
+        io.write(obj, no_room if name == "figures" else path, MADE)
+    assert str(no_room) in str(caught.value)
+    assert [(p.name, p.read_text()) for p in no_room.iterdir()] == [(path.name, "a good old one")]
 
 
 def test_what_a_killed_job_left_is_swept_by_the_next(tmp_path):

@@ -78,7 +78,7 @@ def test_the_weights_mend_a_density_that_is_wrong_in_a_known_way(data, base, den
     if base == "model":
         made = sample_template(fitted, ("a", "b"), WINDOW, n_train=20000, n_efficiency=1000, seed=1)
     else:
-        made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, span=settings.span, seed=1)
+        made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, settings, seed=1)
     mended = reweight_template(made, x, mass, row, WINDOW, fitted, settings, seed=2)
     assert mended.weight.mean() == pytest.approx(1)
     truth = (made.mass[:, None] - 3000) / 1000
@@ -96,11 +96,12 @@ def test_the_weights_mend_a_density_that_is_wrong_in_a_known_way(data, base, den
 def test_no_event_within_the_guard_enters_the_template(data, guard):
     x, mass = data
     fitted, row = ensemble(Shifted(), mass), np.arange(len(mass))
-    made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, span=1.5, guard=guard, seed=1)
+    made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, TemplateSettings(guard=guard), seed=1)
     sources = mass[np.unique(made.row)]
     low, high = WINDOW.signal[0] - guard * 400, WINDOW.signal[1] + guard * 400
     assert not ((sources > low) & (sources < high)).any()
-    expected = ((mass >= 2200) & (mass < low)) | ((mass >= high) & (mass < 3800))
+    inner = (mass >= low) & (mass < high)
+    expected = (mass >= low - 600) & (mass < high + 600) & ~inner  # 1.5 widths beyond the guard
     assert len(sources) == expected.sum()
 
 
@@ -108,7 +109,7 @@ def test_sideband_events_that_the_template_left_out_are_scored_too(data):
     """Else the spectrum behind a cut has holes where the guard is, and every fit to it fails."""
     x, mass = data[0][:20000], data[1][:20000]
     fitted, row = ensemble(Shifted(), mass), np.arange(len(mass))[::-1].copy()
-    made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, span=1.5, guard=0.5, seed=1)
+    made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, TemplateSettings(guard=0.5), seed=1)
     settings = ClassifierSettings(members=4, splits=1, sequential_members=0, boosted_trees=TreeSettings(trees=5))
     scores = score_cathode(x, mass, row, WINDOW, made, np.empty((0, 2)), settings, seed=1).scores[0]
     sources = np.isin(row, made.row)
@@ -124,8 +125,8 @@ def test_sideband_events_that_the_template_left_out_are_scored_too(data):
 def test_large_samples_are_measured_on_some_and_trained_on_all(data):
     x, mass = data
     fitted, row = ensemble(Shifted(), mass), np.arange(len(mass))
-    made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, span=1.5, measured=500, seed=1)
-    everything = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, span=1.5, seed=1)
+    made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, TemplateSettings(measured=500), seed=1)
+    everything = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, TemplateSettings(), seed=1)
     measures, trains = made.part == 3, made.part == 0
     assert measures.sum() == 500 * 4
     of_member = [set(made.source[measures & (made.member == e)]) for e in range(4)]

@@ -15,6 +15,9 @@ import pytest
 import yaml
 from conftest import ROOT, toy_table
 
+from cathode.config import load_config
+from cathode.estimate import estimate_cost
+
 CONFIG = {
     "run": "toy",
     "data": {
@@ -119,6 +122,22 @@ def test_another_machine_with_one_core_gives_the_same_bytes(done, tmp_path):
     a, b = digests(done), digests(tmp_path)
     assert a.keys() == b.keys()
     assert [name for name in a if a[name] != b[name]] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"blind": True}, {"methods": ["cwola"], "data": {k: v for k, v in CONFIG["data"].items() if k != "label"}}],
+    ids=["all", "blind", "no labels"],
+)
+def test_check_announces_the_very_jobs_that_run(tmp_path, change):
+    change = change | ({"injection": {"n_signal": None}} if "methods" in change else {})
+    windows = {"range": [2000, 5000], "signal_regions": [[2800, 3200], [3000, 3400]]}
+    toy_table(12000, 150, 1).to_parquet(tmp_path / "events.parquet")
+    dry = snakemake(tmp_path, "--dry-run", "--cores", "1", config=change | {"windows": windows})
+    assert dry.returncode == 0, dry.stderr[-2000:]
+    config = load_config(CONFIG | change | {"windows": windows})
+    mass = toy_table(12000, 150, 1)["m"].to_numpy()
+    assert planned(dry.stdout + dry.stderr) == {name: c.jobs for name, c in estimate_cost(config, mass).items()}
 
 
 SCORES = {"score_cathode": 1, "score_cwola": 1, "score_reference": 1, "score_pseudo": 4}
