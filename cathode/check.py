@@ -89,6 +89,12 @@ def describe(config: Config) -> str:
     return "\n".join(lines)
 
 
+def estimated_seconds(config: Config) -> dict[tuple[str, str], float]:
+    """CPU seconds of every rule and window of a hunt, from its data."""
+    prepared = prepare_events(config.data, config.injection, config.mass_range, seed=config.seed)
+    return {(cost.rule, cost.window): cost.cpu_s for cost in estimate_cost(config, prepared.events.mass)}
+
+
 def _describe_generation(config: Config) -> str:
     """What will be generated, and for how long; events exist only after the first run."""
     require_packages()

@@ -93,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(run=_show)
     timing = commands.add_parser("timing", help="time and memory of a finished run, per rule and window")
     timing.add_argument("folder", nargs="?", default="results/demo", help="folder of the run")
+    timing.add_argument(
+        "--config", metavar="YAML", help="what it was run with: adds what `cathode check` had estimated"
+    )
     timing.set_defaults(run=_timing)
     schema = commands.add_parser("schema", help="print the JSON schema of the configuration")
     schema.set_defaults(run=lambda _: print(json.dumps(_schema(), indent=1)))
@@ -257,9 +260,12 @@ def _cluster(arguments: argparse.Namespace) -> None:
 
 
 def _timing(arguments: argparse.Namespace) -> None:
+    from cathode.check import estimated_seconds
+    from cathode.config import load_config
     from cathode.timing import describe_timing
 
-    print(describe_timing(Path(arguments.folder)))
+    estimated = estimated_seconds(load_config(arguments.config)) if arguments.config else None
+    print(describe_timing(Path(arguments.folder), estimated))
 
 
 def _show(arguments: argparse.Namespace) -> None:

@@ -31,44 +31,46 @@ _ROW_BYTES = 320.0  # of a template event in the step that scores it, and of one
 
 @dataclass(frozen=True)
 class Cost:
-    """Jobs of one rule: how many, CPU seconds and memory (MB) of the largest."""
+    """Jobs of one rule in one window ("" for the whole run): how many, CPU seconds of all, memory (MB) of the largest."""
 
+    rule: str
+    window: str
     jobs: int
     cpu_s: float
     memory_mb: float
 
 
-def estimate_cost(config: Config, mass: Array) -> dict[str, Cost]:
+def estimate_cost(config: Config, mass: Array) -> list[Cost]:
     """Cost of every rule of a hunt on events of masses `mass (n,)`, on the CPU.
 
-    Within a factor of two on the demo and the LHC Olympics sample (`cathode timing` says what it was); GPUs, slower disks and cores
+    Within a factor of two on the demo and the LHC Olympics sample (`cathode timing` compares); GPUs, slower disks and cores
     that share caches are not in it.
     """
-    c, n_windows = config, len(config.regions)
-    small = Cost(1, _SMALL, _BASE_MB + _events_mb(c, len(mass)))
-    label_free = [m for m in c.methods if m in LABEL_FREE]
-    of_window = [item for w in c.regions.values() for item in _window_cost(c, w, mass)]
-    out = {"prepare": small}
-    for rule, cost in of_window:
-        known = out.get(rule, Cost(0, 0.0, 0.0))
-        out[rule] = Cost(known.jobs + cost.jobs, known.cpu_s + cost.cpu_s, max(known.memory_mb, cost.memory_mb))
-    many = {"measure_closure": n_windows * len(label_free), "plot_window": n_windows, "summarise": 1, "report": 1}
-    if c.blind:
-        many["infer_blind"] = n_windows * len(label_free)
-    else:
-        per_hunt = ("estimate_background", "infer", "select", *(("evaluate",) if c.data.label is not None else ()))
-        many |= dict.fromkeys(per_hunt, n_windows * len(c.methods)) | {"scan_spectrum": 1, "plot_summary": 1}
-    return out | {name: Cost(n, n * _SMALL, small.memory_mb) for name, n in many.items()}
+    c, base = config, _BASE_MB + _events_mb(config, len(mass))
+
+    def small(rule: str, window: str = "", jobs: int = 1) -> Cost:
+        return Cost(rule, window, jobs, jobs * _SMALL, base)
+
+    n_label_free = sum(m in LABEL_FREE for m in c.methods)
+    out = [small("prepare"), small("summarise"), small("report")]
+    for name, window in c.regions.items():
+        out += _training_costs(c, window, mass)
+        out += [small("measure_closure", name, n_label_free), small("plot_window", name)]
+        if c.blind:
+            out.append(small("infer_blind", name, n_label_free))
+        else:
+            rules = ("estimate_background", "infer", "select", *(("evaluate",) if c.data.label is not None else ()))
+            out += [small(rule, name, len(c.methods)) for rule in rules]
+    return out if c.blind else [*out, small("scan_spectrum", next(iter(c.regions))), small("plot_summary")]
 
 
-def describe_cost(costs: dict[str, Cost], cores: int) -> str:
+def describe_cost(costs: list[Cost], cores: int) -> str:
     """One line: jobs, CPU time, memory, and the time on `cores`, which is at least that of the longest job."""
-    total = sum(cost.cpu_s for cost in costs.values())
-    name, largest = max(costs.items(), key=lambda item: item[1].memory_mb)
-    longest = max(cost.cpu_s / cost.jobs for cost in costs.values())
+    total, largest = sum(cost.cpu_s for cost in costs), max(costs, key=lambda cost: cost.memory_mb)
+    longest = max(cost.cpu_s / cost.jobs for cost in costs)
     return (
-        f"estimate, on the CPU: {sum(cost.jobs for cost in costs.values())} jobs, {_time(total)} of CPU time, "
-        f"{_time(max(longest, total / cores))} with {cores} cores; up to {largest.memory_mb / 1000:.1f} GB per job ({name})"
+        f"estimate, on the CPU: {sum(cost.jobs for cost in costs)} jobs, {_time(total)} of CPU time, "
+        f"{_time(max(longest, total / cores))} with {cores} cores; up to {largest.memory_mb / 1000:.1f} GB per job ({largest.rule})"
     )
 
 
@@ -83,48 +85,54 @@ def _events_mb(config: Config, n: int) -> float:
     return n * 8 * (len(config.data.features) + 2) * _COPIES / 1e6
 
 
-def _window_cost(c: Config, window: Window, mass: Array) -> Iterator[tuple[str, Cost]]:
-    """Costs of the rules that train or sample for one window."""
+def _training_costs(c: Config, window: Window, mass: Array) -> Iterator[Cost]:
+    """The rules that train or sample for one window."""
     d, base = len(c.data.features), _BASE_MB + _events_mb(c, len(mass))
+
+    def cost(rule: str, seconds: float, extra_mb: float = 0.0, jobs: int = 1) -> Cost:
+        return Cost(rule, window.name, jobs, jobs * _START + seconds, base + extra_mb)
+
     inside = int(window.in_signal(mass).sum())
     low, high = window.in_strips(mass, c.classifier.strip_width)
-    strips = int((low | high).sum())
-    side = window.in_sideband(mass)
-    n_side, near = int(side.sum()), int(c.template.near(window, mass).sum())
-    checks = min(c.classifier.sequential_members / c.classifier.members, 1.0) / c.classifier.splits
+    strips, side = int((low | high).sum()), window.in_sideband(mass)
+    near = int(c.template.near(window, mass).sum())
+    checks = 1 + min(c.classifier.sequential_members / c.classifier.members, 1.0) / c.classifier.splits
     members = c.background.bootstraps * c.background.seeds
-    yield "fit_density", Cost(1, _START + _density_seconds(c.background, n_side, members, d), base)
-    yield "compare_sidebands", Cost(1, _START + _make_seconds(c, near, d) + 0.05e-3 * near, base)
-    if "cathode" in c.methods and not c.blind:
-        made, measured = _template_size(c.template, window, mass, inside, members)
-        sampling = _make_seconds(c, made + measured, d)
-        yield "sample_template", Cost(1, _START + sampling, base + (made + measured) * d * 16 / 1e6)
-        found = _classify_seconds(c.classifier, inside + made, inside + measured + near)
-        rows = (made + measured) * _ROW_BYTES / 1e6
-        yield "score_cathode", Cost(1, _START + found * (1 + checks), base + rows)
-    if "cwola" in c.methods and not c.blind:
-        found = _classify_seconds(c.classifier, inside + strips, inside + 2 * strips + near)
-        yield "score_cwola", Cost(1, _START + found * (1 + checks), base)
-    for method in c.methods:
-        if method not in LABEL_FREE and not c.blind:
-            yield "score_reference", Cost(1, _START + _classify_seconds(c.classifier, 2 * inside, 2 * inside), base)
+    yield cost("fit_density", _density_seconds(c.background, int(side.sum()), members, d))
+    yield cost("compare_sidebands", _make_seconds(c, near, d) + 0.05e-3 * near)
+    if not c.blind:
+        if "cathode" in c.methods:
+            made, measured = _template_size(c.template, window, mass, inside, members)
+            rows = (made + measured) / 1e6
+            yield cost("sample_template", _make_seconds(c, made + measured, d), rows * d * 16)
+            found = _classify_seconds(c.classifier, inside + made, inside + measured + near)
+            yield cost("score_cathode", found * checks, rows * _ROW_BYTES)
+        if "cwola" in c.methods:
+            found = _classify_seconds(c.classifier, inside + strips, inside + 2 * strips + near)
+            yield cost("score_cwola", found * checks)
+        n = sum(method not in LABEL_FREE for method in c.methods)
+        if n:
+            yield cost("score_reference", n * _classify_seconds(c.classifier, 2 * inside, 2 * inside), jobs=n)
     regions = pseudo_windows(window, mass[side], c.closure.windows, guard=c.closure.guard)
-    for method in (m for m in c.methods if m in LABEL_FREE):
-        seconds = 0.0
-        for region in regions:
-            own = min(int(region.in_signal(mass).sum()), inside or len(mass))
-            counted = int(in_interval(mass, region.counting).sum())
-            if method == "cwola":
-                a, b = region.in_strips(mass, c.classifier.strip_width)
-                n = int((a | b).sum())
-                seconds += _classify_seconds(c.classifier, own + n, counted + n)
-                continue
-            members = c.closure.bootstraps * c.closure.seeds
-            made, measured = _template_size(replace(c.template, guard=0.0), region, mass, own, members)
-            seconds += _density_seconds(c.background, int(region.in_sideband(mass).sum()), members, d)
-            seconds += _make_seconds(c, made + measured, d)
-            seconds += _classify_seconds(c.classifier, own + made, counted + measured)
-        yield "score_pseudo", Cost(c.closure.jobs, c.closure.jobs * _START + seconds, base)
+    of_regions = {m: sum(_pseudo_seconds(c, m, r, mass, inside) for r in regions) for m in c.methods if m in LABEL_FREE}
+    yield cost("score_pseudo", sum(of_regions.values()), jobs=c.closure.jobs * len(of_regions))
+
+
+def _pseudo_seconds(c: Config, method: str, region: Window, mass: Array, inside: int) -> float:
+    """The whole chain in one pseudo signal region; `inside` events of the real one limit its classifiers' training."""
+    d, members = len(c.data.features), c.closure.bootstraps * c.closure.seeds
+    train = min(int(region.in_signal(mass).sum()), inside or len(mass))
+    counted = int(in_interval(mass, region.counting).sum())
+    if method == "cwola":
+        low, high = region.in_strips(mass, c.classifier.strip_width)
+        n = int((low | high).sum())
+        return _classify_seconds(c.classifier, train + n, counted + n)
+    made, measured = _template_size(replace(c.template, guard=0.0), region, mass, train, members)
+    return (
+        _density_seconds(c.background, int(region.in_sideband(mass).sum()), members, d)
+        + _make_seconds(c, made + measured, d)
+        + _classify_seconds(c.classifier, train + made, counted + measured)
+    )
 
 
 def _density_seconds(background: BackgroundSettings, n: int, members: int, d: int) -> float:

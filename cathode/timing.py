@@ -31,8 +31,11 @@ def collect_timing(folder: str | None) -> dict[str, Any]:
     }
 
 
-def describe_timing(run: Path) -> str:
-    """A table of jobs, wall and CPU seconds and memory of a run's folder, per rule and window; in no report, which has the same bytes every time."""
+def describe_timing(run: Path, estimated: dict[tuple[str, str], float] | None = None) -> str:
+    """A table of jobs, wall and CPU seconds and memory of a run's folder, per rule and window; in no report, which has the same bytes every time.
+
+    Beside them the CPU seconds that were `estimated`, by rule and window.
+    """
     folder = run / "benchmarks"
     rows: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
     for path in sorted(folder.glob("*/*.tsv")):
@@ -42,14 +45,21 @@ def describe_timing(run: Path) -> str:
         raise ArtefactError(
             f"{folder}: found no benchmark files, expected the folder of a finished run, e.g. results/demo"
         )
-    lines = [f"{'rule':24}{'window':10}{'jobs':>6}{'wall s':>10}{'CPU s':>10}{'memory MB':>12}"]
+    lines = [
+        f"{'rule':24}{'window':10}{'jobs':>6}{'wall s':>10}{'CPU s':>10}{'memory MB':>12}"
+        + (f"{'estimated':>12}" if estimated else "")
+    ]
     for (rule, window), jobs in sorted(rows.items(), key=lambda item: -sum(j[1] for j in item[1])):
         wall, cpu, memory = (sum(j[0] for j in jobs), sum(j[1] for j in jobs), max(j[2] for j in jobs))
-        lines.append(f"{rule:24}{window:10}{len(jobs):>6}{wall:>10.0f}{cpu:>10.0f}{memory:>12.0f}")
+        expected = estimated.get((rule, window)) if estimated else None
+        lines.append(
+            f"{rule:24}{window:10}{len(jobs):>6}{wall:>10.0f}{cpu:>10.0f}{memory:>12.0f}"
+            + ("" if expected is None else f"{expected:>12.0f}")
+        )
     everything = [j for jobs in rows.values() for j in jobs]
     lines.append(
         f"{'all':34}{len(everything):>6}{sum(j[0] for j in everything):>10.0f}{sum(j[1] for j in everything):>10.0f}"
-        f"{max(j[2] for j in everything):>12.0f}"
+        f"{max(j[2] for j in everything):>12.0f}" + (f"{sum(estimated.values()):>12.0f}" if estimated else "")
     )
     return "\n".join(lines)
 

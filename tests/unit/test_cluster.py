@@ -142,5 +142,7 @@ def test_the_time_of_a_run_is_told_per_rule_and_window(tmp_path):
     assert rows[2] == ["score_pseudo", "m3700", "1", "5", "4", "400"]
     assert rows[3] == ["prepare", "1", "3", "0", "300"]
     assert rows[4] == ["all", "4", "38", "30", "700"]
+    beside = describe_timing(tmp_path, {("score_pseudo", "m3700"): 7.0, ("prepare", ""): 2.0}).splitlines()
+    assert [line.split()[-1] for line in beside] == ["estimated", "700", "7", "2", "9"]
     with pytest.raises(ArtefactError, match="no benchmark files"):
         describe_timing(tmp_path / "nothing")
