@@ -133,6 +133,16 @@ def calibration() -> str:
     return sizes + f"{len(signal['points'])} measurements of injected signal:\n\n" + _table(head, rows)
 
 
+def scale() -> str:
+    """Peak memory and time per event of the heavy steps."""
+    rows = []
+    for r in _read("scale.json")["runs"]:
+        n = r["n_events"]
+        cells = [f"{s['max_rss_mb'] / 1000:.1f} GB, {1e6 * s['cpu_s'] / n:.0f} µs" for s in r["steps"].values()]
+        rows.append([f"{n:,}", *cells])
+    return _table(["events", "prepare", "density, per epoch", "template", "classifier"], rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "hunts": hunts,
     "models": models,
@@ -140,6 +150,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "lhco_null": lhco_null,
     "calibration": calibration,
     "nulls": nulls,
+    "scale": scale,
 }
 
 
