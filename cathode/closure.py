@@ -42,6 +42,8 @@ class ClosureSettings:
                 f"closure.windows: found {self.windows}, expected at least 4: with fewer, the non-closure's own "
                 "uncertainty is unknown"
             )
+        if self.windows > 100:
+            raise ConfigError(f"closure.windows: found {self.windows}, expected at most 100: each is a training")
         if self.guard < 0:
             raise ConfigError(f"closure.guard: found {self.guard:g}, expected 0 or more")
         if self.per_job < 1:

@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Interval = tuple[float, float]
 
+_MOST_WINDOWS = 1000
+
 
 @dataclass(frozen=True)
 class ScanSettings:
@@ -50,6 +52,11 @@ class WindowSettings:
             raise ConfigError(f"windows.range: found lower edge {low:g}, expected a positive mass")
         if self.scan and (self.scan.step <= 0 or self.scan.width <= 0 or self.scan.last < self.scan.first):
             raise ConfigError("windows.scan: expected first <= last and positive width and step")
+        if self.scan and not (self.scan.last - self.scan.first) / self.scan.step < _MOST_WINDOWS:
+            raise ConfigError(
+                f"windows.scan: found steps of {self.scan.step:g} from {self.scan.first:g} to {self.scan.last:g}, "
+                f"expected at most {_MOST_WINDOWS} windows"
+            )
         if not self.intervals():
             raise ConfigError("windows.signal_regions: found none, expected at least one [low, high]")
         for a, b in self.intervals():
