@@ -12,14 +12,9 @@ import pytest
 import uproot
 import yaml
 from conftest import toy_table
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from cathode.cli import main
-from cathode.config import load_config
-from cathode.errors import CathodeError
 from cathode.events import Events
-from cathode.intake.tables import read_table
 from cathode.io import read
 
 TABLE = toy_table(3000, 60, seed=1)
@@ -234,69 +229,3 @@ def test_good_input_in_every_format_gives_the_same_events(tmp_path, monkeypatch,
     TABLE.assign(a=TABLE.a * 1e-308).rename(columns={"b": "τ₂₁"}).to_parquet(tmp_path / "events.parquet")
     code, error = run(tmp_path, data(features=["a", "τ₂₁", "c"]), monkeypatch, capsys)
     assert code == 0, error
-
-
-def refusal(action) -> str:
-    """The text of a refusal, empty if there is none. Any other exception is a defect."""
-    try:
-        action()
-    except CathodeError as error:
-        return str(error)
-    return ""
-
-
-TEXT = st.text(max_size=12)
-LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXT)
-VALUES = st.recursive(
-    LEAVES, lambda v: st.one_of(st.lists(v, max_size=3), st.dictionaries(TEXT, v, max_size=3)), max_leaves=6
-)
-KEYS = st.sampled_from(
-    [
-        "run",
-        "seed",
-        "data",
-        "windows",
-        "methods",
-        "background",
-        "classifier",
-        "closure",
-        "statistics",
-        "blind",
-        "device",
-        "injection",
-    ]
-)
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(tree=st.one_of(st.dictionaries(st.one_of(KEYS, TEXT), VALUES, max_size=3), VALUES))
-def test_no_configuration_ends_in_a_traceback(tree, tmp_path_factory, capsys):
-    path = tmp_path_factory.mktemp("fuzz") / "my.yaml"
-    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
-    assert "\n" not in refusal(lambda: load_config(path))
-
-
-@pytest.mark.filterwarnings("ignore")
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(content=st.data())
-def test_no_damaged_file_ends_in_a_traceback(content, tmp_path_factory):
-    """Bytes of good files with some of them changed: refused, or read as what they then say."""
-    folder = tmp_path_factory.mktemp("fuzz")
-    kind = content.draw(st.sampled_from(["parquet", "h5", "npz", "csv"]))
-    path = folder / f"events.{kind}"
-    small = TABLE.head(40)
-    if kind == "parquet":
-        small.to_parquet(path)
-    elif kind == "h5":
-        with h5py.File(path, "w") as file:
-            for name in small:
-                file[name] = small[name].to_numpy()
-    elif kind == "npz":
-        np.savez(path, **{c: small[c].to_numpy() for c in small})
-    else:
-        small.to_csv(path, index=False)
-    raw = bytearray(path.read_bytes())
-    for _ in range(content.draw(st.integers(1, 8))):
-        raw[content.draw(st.integers(0, len(raw) - 1))] = content.draw(st.integers(0, 255))
-    path.write_bytes(bytes(raw))
-    assert "\n" not in refusal(lambda: read_table(path, None, lambda names: names))
