@@ -97,6 +97,13 @@ def _parser() -> argparse.ArgumentParser:
         "--config", metavar="YAML", help="what it was run with: adds what `cathode check` had estimated"
     )
     timing.set_defaults(run=_timing)
+    jets = commands.add_parser(
+        "jets",
+        help="cluster a raw LHC Olympics file (particles) into the 15-column table, once; a stopped run continues",
+    )
+    jets.add_argument("raw", help="pandas HDF5 file: pT, eta, phi of every particle, and perhaps a label")
+    jets.add_argument("out", help="Parquet file to write; then data.source: files")
+    jets.set_defaults(run=_jets)
     schema = commands.add_parser("schema", help="print the JSON schema of the configuration")
     schema.set_defaults(run=lambda _: print(json.dumps(_schema(), indent=1)))
     for name, step in STEPS.items():
@@ -266,6 +273,12 @@ def _timing(arguments: argparse.Namespace) -> None:
 
     estimated = estimated_seconds(load_config(arguments.config)) if arguments.config else None
     print(describe_timing(Path(arguments.folder), estimated))
+
+
+def _jets(arguments: argparse.Namespace) -> None:
+    from cathode.intake.particles import cluster_file
+
+    print(cluster_file(Path(arguments.raw), Path(arguments.out)))
 
 
 def _show(arguments: argparse.Namespace) -> None:

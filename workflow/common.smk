@@ -29,7 +29,7 @@ except CathodeError as error:
 
 RUN = CONFIG.folder
 CODE = source_sha256()
-GENERATOR_CODE = source_sha256("generator")
+GENERATOR_CODE = source_sha256("generator", "jets.py")
 PYTHON = sys.executable
 WINDOWS = list(CONFIG.regions)
 METHODS = list(CONFIG.methods)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from cathode.errors import ConfigError
 from cathode.generator.detector import detect
 from cathode.generator.events import Particles, cards, start_pythia, visible_particles
-from cathode.generator.jets import Dijets, find_dijets
 from cathode.generator.settings import GeneratorSettings, SignalSettings
 from cathode.intake.lhco import JET_COLUMNS
+from cathode.jets import Dijets, find_dijets, lhco_table
 
 __all__ = [
     "PROCESSES",
@@ -111,14 +111,6 @@ def _reconstruct(rng: np.random.Generator, particles: Particles, settings: Gener
     return find_dijets(
         objects, trigger_pt=settings.trigger_pt, trigger_eta=settings.trigger_eta, radius=settings.radius
     )
-
-
-def lhco_table(dijets: Dijets) -> NDArray[np.float32]:
-    """Momenta, masses and N-subjettiness `(n, 14)` in the order of `JET_COLUMNS`."""
-    p = dijets.momentum
-    mass = np.sqrt(np.maximum(p[..., 3] ** 2 - (p[..., :3] ** 2).sum(axis=-1), 0.0))
-    table: Any = np.concatenate([p[..., :3], mass[..., None], dijets.tau], axis=-1)
-    return np.asarray(table.reshape(len(p), 14), dtype=np.float32)
 
 
 def merge_chunks(chunks: Sequence[Generated], settings: GeneratorSettings) -> dict[str, NDArray[Any]]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cathode.generator.events import Particles
+from cathode.jets import EnergyFlow
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -27,23 +28,6 @@ RESOLUTION = {
     "electron": ((0.03, 0.05, 0.15), (1.3e-3, 1.7e-3, 3.1e-3)),
     "muon": ((0.01, 0.015, 0.025), (1.0e-4, 1.5e-4, 3.5e-4)),
 }
-
-
-@dataclass(frozen=True)
-class EnergyFlow:
-    """Massless objects: tracks, and calorimeter energy that no track explains.
-
-    Attributes:
-        n_events: events in the batch.
-        event: (n,) ascending number of the event.
-        pt (n,) GeV, eta (n,), phi (n,).
-    """
-
-    n_events: int
-    event: Index
-    pt: Array
-    eta: Array
-    phi: Array
 
 
 @dataclass(frozen=True)

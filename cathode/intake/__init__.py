@@ -15,6 +15,7 @@ from cathode.events import Events, Labels
 from cathode.intake.expressions import evaluate, missing_column, names_in
 from cathode.intake.lhco import JET_COLUMNS, derive_dijet, is_lhco
 from cathode.intake.official import SETS, fetch
+from cathode.intake.particles import cluster_file, read_key
 from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.intake.tables import Columns, Table, input_files, read_table
 from cathode.regions import in_interval
@@ -123,10 +124,10 @@ def _read_all(data: DataSettings) -> tuple[tuple[str, ...], Columns]:
         official = set(JET_COLUMNS) if data.format != "table" and is_lhco(set(names)) else set()
         return [name for name in dict.fromkeys(names) if name in wanted | official]
 
-    files = [fetch(data, name) for name in data.sets] if data.source == "lhco" else input_files(data)
+    files = [_official(data, name) for name in data.sets] if data.source == "lhco" else input_files(data)
     parts = [read_table(path, data.key, choose) for path in files]
     if data.source == "lhco":
-        parts = [_with_label(part, SETS[name].label) for part, name in zip(parts, data.sets, strict=True)]
+        parts = [_with_label(part, data, name) for part, name in zip(parts, data.sets, strict=True)]
     for path, part in zip(files[1:], parts[1:], strict=True):
         if set(part.available) != set(parts[0].available):
             odd = sorted(set(part.available) ^ set(parts[0].available))
@@ -135,12 +136,24 @@ def _read_all(data: DataSettings) -> tuple[tuple[str, ...], Columns]:
     return parts[0].available, {n: np.concatenate([part.columns[n] for part in parts]) for n in common}
 
 
-def _with_label(part: Table, label: int | None) -> Table:
-    """An official file with the label column that not all of them have."""
-    if "label" in part.available or label is None:
+def _official(data: DataSettings, name: str) -> Path:
+    """The feature table of an official set, fetched and, if it holds particles, clustered."""
+    path = fetch(data, name)
+    return cluster_file(path, path.with_suffix(".features.parquet")) if SETS[name].raw else path
+
+
+def _with_label(part: Table, data: DataSettings, name: str) -> Table:
+    """An official file with the label column that not all of them have. A black box is opened only for `data.label`."""
+    n, known = len(next(iter(part.columns.values()), ())), SETS[name].label
+    if "label" in part.available:
         return part
-    n = len(next(iter(part.columns.values())))
-    return Table((*part.available, "label"), part.columns | {"label": np.full(n, label)})
+    if SETS[name].raw and data.label is not None:
+        label: NDArray[np.generic] = read_key(fetch(data, name, key=True), n)
+    elif known is not None:
+        label = np.full(n, known)
+    else:
+        return part
+    return Table((*part.available, "label"), part.columns | {"label": label})
 
 
 def _count_duplicates(mass: NDArray[np.float64], features: NDArray[np.float64]) -> int:

@@ -25,34 +25,49 @@ _TIMEOUT = 60
 
 @dataclass(frozen=True)
 class Official:
-    """A file of the archive: its record, its name, and the label of its events where it has no such column."""
+    """A file of the archive: its record, its name, and the label of its events where it has no such column.
+
+    Black boxes hold particles (`raw`), and their labels are in a file of their own, `key`.
+    """
 
     record: str
     file: str
-    label: int | None
+    label: int | None = None
+    key: str | None = None
+
+    @property
+    def raw(self) -> bool:
+        """Whether its events are particles that have to be clustered first."""
+        return self.key is not None
 
 
 SETS = {
     "rd": Official("4536377", "events_anomalydetection_v2.features.h5", None),
     "rd_qqq": Official("4536377", "events_anomalydetection_Z_XY_qqq.features.h5", 1),
     "qcd_extra": Official("8370758", "events_anomalydetection_qcd_extra_inneronly_features.h5", 0),
+    **{
+        f"black_box_{i}": Official(
+            "4536624", f"events_LHCO2020_BlackBox{i}.h5", key=f"events_LHCO2020_BlackBox{i}.masterkey"
+        )
+        for i in (1, 2, 3)
+    },
 }
 
 
-def cached_file(data: DataSettings, name: str) -> Path:
-    """Where the file of a set is, or will be."""
+def cached_file(data: DataSettings, name: str, *, key: bool = False) -> Path:
+    """Where the file of a set, or the key to its labels, is or will be."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     folder = Path(data.cache) if data.cache else Path(base) / "cathode"
-    return folder / SETS[name].record / SETS[name].file
+    return folder / SETS[name].record / (SETS[name].key or "" if key else SETS[name].file)
 
 
-def fetch(data: DataSettings, name: str) -> Path:
-    """The file of a set, fetched if it is not there yet. Raises DataError; nothing unchecked ever has the final name.
+def fetch(data: DataSettings, name: str, *, key: bool = False) -> Path:
+    """The file of a set, or the key to its labels, fetched if it is not there yet. Raises DataError; nothing unchecked ever has the final name.
 
     A download that broke off is continued. Size and MD5 are those that the archive's record states; the SHA-256 is remembered
     beside the file and checked ever after. A file that was put there by hand is taken as it is.
     """
-    target = cached_file(data, name)
+    target = cached_file(data, name, key=key)
     remembered = target.with_name(target.name + ".sha256")
     if target.exists():
         digest = _digest(target, "sha256")
@@ -67,7 +82,7 @@ def fetch(data: DataSettings, name: str) -> Path:
     by_hand = f"expected a network, or the file put by hand at {target}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        entry = _entry(data.archive, SETS[name], by_hand)
+        entry = _entry(data.archive, SETS[name].record, target.name, by_hand)
         part = target.with_name(target.name + ".part")
         _download(entry["links"]["self"], part, int(entry["size"]), by_hand)
         kind, _, checksum = str(entry["checksum"]).rpartition(":")
@@ -75,7 +90,7 @@ def fetch(data: DataSettings, name: str) -> Path:
         if found != checksum:
             part.unlink()
             raise DataError(
-                f"{SETS[name].file}: {kind or 'md5'} is {found}, expected {checksum}: damaged on the way, removed"
+                f"{target.name}: {kind or 'md5'} is {found}, expected {checksum}: damaged on the way, removed"
             )
         remembered.write_text(_digest(part, "sha256") + "\n", encoding="utf-8")
         part.replace(target)
@@ -89,21 +104,19 @@ def _digest(path: Path, kind: str) -> str:
         return hashlib.file_digest(file, kind).hexdigest()
 
 
-def _entry(archive: str, wanted: Official, by_hand: str) -> dict[str, Any]:
+def _entry(archive: str, record: str, file: str, by_hand: str) -> dict[str, Any]:
     """What the archive's record says of a file: size, checksum and address."""
-    url = f"{archive}/api/records/{wanted.record}"
+    url = f"{archive}/api/records/{record}"
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
-            record = json.loads(answer.read())
-        files = {f["key"]: f for f in record["files"]}
-        entry = files[wanted.file]
+            content = json.loads(answer.read())
+        files = {f["key"]: f for f in content["files"]}
+        entry = files[file]
         int(entry["size"]), str(entry["checksum"]), entry["links"]["self"]
     except (OSError, http.client.HTTPException) as error:
-        raise DataError(f"{wanted.file}: cannot be fetched from {url} ({error}); {by_hand}") from error
+        raise DataError(f"{file}: cannot be fetched from {url} ({error}); {by_hand}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{url}: the answer is no record with {wanted.file} and its size and checksum; {by_hand}"
-        ) from error
+        raise DataError(f"{url}: the answer is no record with {file} and its size and checksum; {by_hand}") from error
     return dict(entry)
 
 

@@ -22,7 +22,8 @@ class DataSettings:
         features: columns the models see; never the mass itself.
         define: new columns from old ones, by name.
         select: boolean expression on columns; events without it are dropped.
-        sets: `lhco`: `rd` (R&D, two-prong signal), `rd_qqq` (three-prong signal), `qcd_extra` (background); one or several.
+        sets: `lhco`: `rd` (R&D, two-prong signal), `rd_qqq` (three-prong signal), `qcd_extra` (background), `black_box_1` to `_3`
+            (particles, clustered once: twenty minutes of CPU for a million events; extra `cathode[simulate]`); one or several.
         cache: `lhco`: folder that keeps the files; null: `cathode` in the user's cache folder.
         archive: `lhco`: where they are fetched.
         label: truth column (0 background, 1 signal), for evaluation, injection and reference classifiers only.
@@ -37,7 +38,7 @@ class DataSettings:
     features: tuple[str, ...] = ("mj1", "delta_mj", "tau21_j1", "tau21_j2")
     define: dict[str, str] = field(default_factory=dict)
     select: str | None = None
-    sets: tuple[Literal["rd", "rd_qqq", "qcd_extra"], ...] = ("rd",)
+    sets: tuple[Literal["rd", "rd_qqq", "qcd_extra", "black_box_1", "black_box_2", "black_box_3"], ...] = ("rd",)
     cache: str | None = None
     archive: str = "https://zenodo.org"
     label: str | None = None
@@ -48,7 +49,9 @@ class DataSettings:
         if self.source != "files" and self.files:
             raise ConfigError(f"data.files: found paths with data.source: {self.source}, expected data.source: files")
         if self.source == "lhco" and (not self.sets or len(set(self.sets)) < len(self.sets)):
-            raise ConfigError("data.sets: expected one or several of rd, rd_qqq, qcd_extra, each once")
+            raise ConfigError(
+                "data.sets: expected one or several of rd, rd_qqq, qcd_extra, black_box_1, black_box_2, black_box_3, each once"
+            )
         if not self.archive.startswith(("https://", "http://")):
             raise ConfigError(f"data.archive: found {self.archive}, expected an address that starts with https://")
         if not self.features:

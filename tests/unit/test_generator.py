@@ -26,7 +26,6 @@ from cathode.generator.detector import (
     HALF_LENGTH,
     HCAL,
     RADIUS,
-    EnergyFlow,
     detect,
     ecal_resolution,
     find_tracks,
@@ -35,8 +34,8 @@ from cathode.generator.detector import (
     reach_calorimeter,
 )
 from cathode.generator.events import Particles, cards, reaches
-from cathode.generator.jets import find_dijets, leading_pairs, subjettiness
 from cathode.intake.lhco import JET_COLUMNS, derive_dijet
+from cathode.jets import EnergyFlow, find_dijets, leading_pairs, subjettiness
 
 ELECTRON, PHOTON, PION, NEUTRON, MUON = 11, 22, 211, 2112, 13
 

@@ -1,4 +1,4 @@
-"""Jets of energy-flow objects with FastJet: anti-kT, trigger, N-subjettiness."""
+"""Jets with FastJet: anti-kT, trigger, N-subjettiness; of energy-flow objects of the generator and of files of particles."""
 
 from __future__ import annotations
 
@@ -8,14 +8,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cathode.generator.detector import EnergyFlow
-
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 # the choice whose tau21 tails agree with the LHC Olympics table; KT and winner-takes-all axes do not
 AXES = "OnePass_KT_Axes"
 LEAST_JET_PT = 20.0
+
+
+@dataclass(frozen=True)
+class EnergyFlow:
+    """Massless objects: tracks, and calorimeter energy that no track explains.
+
+    Attributes:
+        n_events: events in the batch.
+        event: (n,) ascending number of the event.
+        pt (n,) GeV, eta (n,), phi (n,).
+    """
+
+    n_events: int
+    event: Index
+    pt: Array
+    eta: Array
+    phi: Array
 
 
 @dataclass(frozen=True)
@@ -116,3 +131,11 @@ def subjettiness(counts: Index, px: Array, py: Array, pz: Array, energy: Array, 
         measure_definition="NormalizedMeasure", axes_definition=AXES, njets=[1, 2, 3], beta=1.0, R0=radius
     )
     return np.asarray(tau).reshape(len(counts), 3)
+
+
+def lhco_table(dijets: Dijets) -> NDArray[np.float32]:
+    """Momenta, masses and N-subjettiness `(n, 14)` in the order of the LHC Olympics table."""
+    p = dijets.momentum
+    mass = np.sqrt(np.maximum(p[..., 3] ** 2 - (p[..., :3] ** 2).sum(axis=-1), 0.0))
+    table: Any = np.concatenate([p[..., :3], mass[..., None], dijets.tau], axis=-1)
+    return np.asarray(table.reshape(len(p), 14), dtype=np.float32)
