@@ -23,6 +23,8 @@ from cathode.seeds import derive_seed
 
 log = logging.getLogger(__name__)
 
+_LEAST_EVENTS = 1000
+
 __all__ = ["DataSettings", "InjectionSettings", "Prepared", "input_files", "prepare_events"]
 
 
@@ -89,10 +91,10 @@ def prepare_events(
     mass = numbers(data.mass) * data.unit
     _check_unit(mass, mass_range, where, data.mass_unit)
     inside = in_interval(mass, mass_range)
-    if inside.sum() < 1000:
+    if inside.sum() < _LEAST_EVENTS:
         raise DataError(
             f"{where}: found {int(inside.sum())} of {len(mass)} events with {data.mass} in windows.range "
-            f"[{mass_range[0]:g}, {mass_range[1]:g}] GeV, expected at least 1000"
+            f"[{mass_range[0]:g}, {mass_range[1]:g}] GeV, expected at least {_LEAST_EVENTS}"
         )
     features = np.empty((int(inside.sum()), len(data.features)))
     for j, name in enumerate(data.features):
@@ -218,6 +220,11 @@ def _inject(
     kept = rng.choice(signal, injection.n_signal, replace=False)
     mask = label == 0
     mask[kept] = True
+    if mask.sum() < _LEAST_EVENTS:
+        raise DataError(
+            f"injection.n_signal: {int(mask.sum())} events are left with {injection.n_signal} of {len(signal)} signal events, "
+            f"expected at least {_LEAST_EVENTS}"
+        )
     return Prepared(events[mask], Labels(label[mask]), events[~mask], n_duplicates)
 
 
