@@ -15,7 +15,7 @@ from cathode.errors import ArtefactError, DataError
 from cathode.estimate import describe_cost, estimate_cost
 from cathode.generator import require_packages
 from cathode.intake import describe_source, prepare_events
-from cathode.intake.official import cached_file
+from cathode.intake.official import SETS, cached_file, clustered_file
 from cathode.regions import in_interval, pseudo_windows
 
 # accepted events per CPU-second of one core (benchmarks/generator.py); another trigger or tune moves them
@@ -27,14 +27,8 @@ def describe(config: Config) -> str:
 
     Raises DataError when a region has fewer events than its methods can use.
     """
-    if config.data.source == "lhco":
-        absent = [path for name in config.data.sets if not (path := cached_file(config.data, name)).exists()]
-        if absent:
-            files = ", ".join(path.name for path in absent)
-            return (
-                f"run {config.run}: {describe_source(config.data)}; not fetched yet: {files}\n"
-                f"the first run fetches from {config.data.archive} to {absent[0].parents[1]}; check again after it"
-            )
+    if config.data.source == "lhco" and (waiting := _not_ready(config)):
+        return f"run {config.run}: {describe_source(config.data)}; {waiting}; check again after the first run"
     if config.data.source == "pythia":
         return _describe_generation(config)
     prepared = prepare_events(config.data, config.injection, config.mass_range, seed=config.seed)
@@ -87,6 +81,16 @@ def describe(config: Config) -> str:
     lines.append(describe_cost(estimate_cost(config, mass), len(os.sched_getaffinity(0))))
     lines.append(f"results: {config.folder}/summary.json, {config.folder}/report.html")
     return "\n".join(lines)
+
+
+def _not_ready(config: Config) -> str:
+    """What the first run has to fetch or to cluster before there are events to look at; empty if nothing."""
+    absent = [path for name in config.data.sets if not (path := cached_file(config.data, name)).exists()]
+    if absent:
+        files = ", ".join(path.name for path in absent)
+        return f"not fetched yet: {files} (from {config.data.archive} to {absent[0].parents[1]})"
+    raw = [name for name in config.data.sets if SETS[name].raw and not clustered_file(config.data, name).exists()]
+    return f"fetched, its particles not clustered yet: {', '.join(raw)}" if raw else ""
 
 
 def estimated_seconds(config: Config) -> dict[tuple[str, str], float]:

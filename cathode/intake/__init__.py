@@ -14,7 +14,7 @@ from cathode.errors import DataError
 from cathode.events import Events, Labels
 from cathode.intake.expressions import evaluate, missing_column, names_in
 from cathode.intake.lhco import JET_COLUMNS, derive_dijet, is_lhco
-from cathode.intake.official import SETS, fetch
+from cathode.intake.official import SETS, clustered_file, fetch
 from cathode.intake.particles import cluster_file, read_key
 from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.intake.tables import Columns, Table, input_files, read_table
@@ -141,7 +141,7 @@ def _read_all(data: DataSettings) -> tuple[tuple[str, ...], Columns]:
 def _official(data: DataSettings, name: str) -> Path:
     """The feature table of an official set, fetched and, if it holds particles, clustered."""
     path = fetch(data, name)
-    return cluster_file(path, path.with_suffix(".features.parquet")) if SETS[name].raw else path
+    return cluster_file(path, clustered_file(data, name)) if SETS[name].raw else path
 
 
 def _with_label(part: Table, data: DataSettings, name: str) -> Table:

@@ -61,6 +61,11 @@ def cached_file(data: DataSettings, name: str, *, key: bool = False) -> Path:
     return folder / SETS[name].record / (SETS[name].key or "" if key else SETS[name].file)
 
 
+def clustered_file(data: DataSettings, name: str) -> Path:
+    """Where the table of a set that holds particles is, or will be."""
+    return cached_file(data, name).with_suffix(".features.parquet")
+
+
 def fetch(data: DataSettings, name: str, *, key: bool = False) -> Path:
     """The file of a set, or the key to its labels, fetched if it is not there yet. Raises DataError; nothing unchecked ever has the final name.
 

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cathode.check import describe
 from cathode.cli import main
+from cathode.config import Config
 from cathode.errors import DataError
 from cathode.intake import DataSettings, InjectionSettings, particles, prepare_events
 from cathode.intake.official import cached_file
@@ -124,6 +126,8 @@ def test_a_black_box_is_clustered_once_and_opened_only_for_its_label(tmp_path):
     assert (raw.name, key.name) == ("events_LHCO2020_BlackBox1.h5", "events_LHCO2020_BlackBox1.masterkey")
     raw.parent.mkdir(parents=True)
     write_raw(raw, events)
+    config = Config(data=shut)
+    assert "particles not clustered yet: black_box_1" in describe(config)  # and not after twenty minutes
     found = prepare_events(
         shut, InjectionSettings(), (2000.0, 8000.0), seed=1
     )  # without a network: the key is not asked for
