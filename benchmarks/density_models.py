@@ -3,7 +3,8 @@
     python benchmarks/density_models.py OUT.json [MODEL ...]
 
 Bundled sample, one training per model on the sidebands (background and 360 injected signal events), its template in the
-signal region, transported from all sideband events next to it (`template.guard: 0`). Reported per model: CPU-seconds of training and of the template; closure AUC of a cross-fitted classifier
+signal region, transported from all sideband events next to it (`template.guard: 0`). Reported per model:
+CPU-seconds of training and of the template; closure AUC of a cross-fitted classifier
 between template and true signal-region background (0.5 is perfect; the floor is the same classifier on true background
 against an independent half); observed over predicted true background behind the hunt's own k-fold cuts, data without
 signal; and the largest significance improvement, data with signal. Results are merged into OUT.json model by model.
@@ -100,7 +101,14 @@ def main(out: str, *wanted: str) -> None:
             template = sample_template(ensemble, events.names, window, n_train=4 * n, n_efficiency=20 * n, seed=2)
         else:
             template = transport_template(
-                ensemble, events.names, events.features, events.mass, events.row, window, TemplateSettings(guard=0.0), seed=2
+                ensemble,
+                events.names,
+                events.features,
+                events.mass,
+                events.row,
+                window,
+                TemplateSettings(guard=0.0),
+                seed=2,
             )
         sampling = time.process_time() - start
         common = {"seed": 3}
