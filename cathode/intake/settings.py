@@ -56,6 +56,9 @@ class DataSettings:
             raise ConfigError(f"data.archive: found {self.archive}, expected an address that starts with https://")
         if not self.features:
             raise ConfigError("data.features: found none, expected at least one column")
+        for where, name in (("mass", self.mass), ("label", self.label), *(("features", f) for f in self.features)):
+            if name == "":
+                raise ConfigError(f"data.{where}: found an empty name, expected that of a column")
         if len(set(self.features)) < len(self.features):
             raise ConfigError(f"data.features: found a repeated column in {', '.join(self.features)}")
         for name, what in ((self.mass, "the mass"), (self.label, "the label")):

@@ -100,6 +100,7 @@ CASES = {
     "NaN mass": (lambda f: parquet(f, m=cell("m", 9, np.nan)), {}, ["column m", "row 9"]),
     "NaN label": (lambda f: parquet(f, label=cell("label", 8, np.nan)), data(label="label"), ["column label", "row 8"]),
     "label two": (lambda f: parquet(f, label=cell("label", 5, 2)), data(label="label"), ["other than 0 and 1", "first 2", "row 5"]),
+    "empty label": (parquet, data(label=""), ["data.label: found an empty name"]),
     "all signal": (lambda f: parquet(f, label=1), data(label="label") | {"injection": {"n_signal": 5}}, ["5 events are left with 5 of", "at least 1000"]),
     "label one half": (lambda f: parquet(f, label=0.5), data(label="label"), ["other than 0 and 1", "0.5"]),
     "missing feature": (lambda f: TABLE.drop(columns="b").to_parquet(f / "events.parquet"), {}, ["column b not found"]),
