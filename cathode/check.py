@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from cathode import io
 from cathode.config import Config
 from cathode.errors import ArtefactError, DataError
 from cathode.estimate import describe_cost, estimate_cost
+from cathode.events import Events
 from cathode.generator import require_packages
 from cathode.intake import describe_source, prepare_events
 from cathode.intake.official import SETS, cached_file, clustered_file
@@ -93,10 +95,10 @@ def _not_ready(config: Config) -> str:
     return f"fetched, its particles not clustered yet: {', '.join(raw)}" if raw else ""
 
 
-def estimated_seconds(config: Config) -> dict[tuple[str, str], float]:
-    """CPU seconds of every rule and window of a hunt, from its data."""
-    prepared = prepare_events(config.data, config.injection, config.mass_range, seed=config.seed)
-    return {(cost.rule, cost.window): cost.cpu_s for cost in estimate_cost(config, prepared.events.mass)}
+def estimated_seconds(config: Config, run: Path) -> dict[tuple[str, str], float]:
+    """CPU seconds of every rule and window of a hunt, from the events that it left in its folder `run`."""
+    events: Events = io.read(run / "events.parquet", Events)
+    return {(cost.rule, cost.window): cost.cpu_s for cost in estimate_cost(config, events.mass)}
 
 
 def _describe_generation(config: Config) -> str:

@@ -271,8 +271,9 @@ def _timing(arguments: argparse.Namespace) -> None:
     from cathode.config import load_config
     from cathode.timing import describe_timing
 
-    estimated = estimated_seconds(load_config(arguments.config)) if arguments.config else None
-    print(describe_timing(Path(arguments.folder), estimated))
+    run = Path(arguments.folder)
+    estimated = estimated_seconds(load_config(arguments.config), run) if arguments.config else None
+    print(describe_timing(run, estimated))
 
 
 def _jets(arguments: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from cathode.classifier import Scores
 from cathode.counts import count_passing
 from cathode.errors import ConfigError
 from cathode.stats.random_effects import RandomEffects, random_effects, spread
+from cathode.template import TemplateSettings
 
 Array = NDArray[np.float64]
 
@@ -55,6 +56,15 @@ class ClosureSettings:
     def jobs(self) -> int:
         """Jobs that the pseudo signal regions are divided among."""
         return -(-self.windows // self.per_job)
+
+    def template(self, hunted: TemplateSettings) -> TemplateSettings:
+        """How templates of pseudo signal regions are made where that of the real one is made as `hunted`: without guard.
+
+        A pseudo signal region holds no signal, and hidden together with the real one it has a long way to events on one side as it
+        is. With a guard those low in the spectrum lose that side, and close worse than the real one (1.12 to 1.08 where that has
+        1.06; without, their mean is 1.05).
+        """
+        return replace(hunted, guard=0.0, efficiency_oversampling=self.efficiency_oversampling)
 
 
 @dataclass(frozen=True)

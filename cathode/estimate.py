@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,7 +127,7 @@ def _pseudo_seconds(c: Config, method: str, region: Window, mass: Array, inside:
         low, high = region.in_strips(mass, c.classifier.strip_width)
         n = int((low | high).sum())
         return _classify_seconds(c.classifier, train + n, counted + n)
-    made, measured = _template_size(replace(c.template, guard=0.0), region, mass, train, members)
+    made, measured = _template_size(c.closure.template(c.template), region, mass, train, members)
     return (
         _density_seconds(c.background, int(region.in_sideband(mass).sum()), members, d)
         + _make_seconds(c, made + measured, d)
