@@ -23,6 +23,7 @@ rule all:
     input:
         f"{RUN}/report.html",
         f"{RUN}/summary.json",
+        f"{RUN}/benchmarks/timing.html",
         workspaces(),
         selections(),
 
@@ -37,3 +38,7 @@ rule limits:
     """Limits on the signal before the selection, from the hunt and the injections of `calibrate`: `snakemake limits`."""
     input:
         rules.limit_signal.output,
+
+
+onerror:
+    print(describe_failures(Path(log[0]).read_text()), file=sys.stderr)

@@ -10,13 +10,17 @@ import os
 import sys
 import typing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cathode.errors import CathodeError, ConfigError
+from cathode.errors import ArtefactError, CathodeError, ConfigError
+
+if TYPE_CHECKING:  # torch and the like are imported by the commands that need them
+    from cathode.config import Config
+    from cathode.io import Made
+    from cathode.timing import Usage
 
 log = logging.getLogger("cathode")
 
-CLUSTER_JOB = ("SLURM_JOB_ID", "_CONDOR_SCRATCH_DIR")  # one of these is set inside the jobs of a cluster
 WILDCARDS = ("method", "process", "batch")
 
 
@@ -32,9 +36,11 @@ def main(argv: list[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
         import torch
 
-        _limit_memory(getattr(arguments, "memory", None))
+        from cathode.job import limit_memory
+
+        limit_memory(getattr(arguments, "memory", None))
         torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(True)
+        torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler: 1 s and 70 MB
         arguments.run(arguments)
         return 0
     except CathodeError as error:
@@ -50,20 +56,6 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 141
-
-
-def _limit_memory(megabytes: int | None) -> None:
-    """Keep a cluster's job to its memory, so that it ends with a message even where the cluster does not enforce it.
-
-    Counts private writable memory. Not with a GPU, whose driver maps far more than it uses.
-    """
-    import resource
-
-    import torch
-
-    in_job = any(name in os.environ for name in CLUSTER_JOB)
-    if megabytes and in_job and not torch.cuda.is_available():
-        resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, resource.RLIM_INFINITY))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,11 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="print the header of an artefact and what is inside")
     show.add_argument("file")
     show.set_defaults(run=_show)
-    timing = commands.add_parser("timing", help="time and memory of a finished run, per rule and window")
-    timing.add_argument("folder", nargs="?", default="results/demo", help="folder of the run")
-    timing.add_argument(
-        "--config", metavar="YAML", help="what it was run with: adds what `cathode check` had estimated"
+    timing = commands.add_parser(
+        "timing",
+        help="time and memory of a finished run, per rule and window: measured, estimated, in queues, on GPUs",
     )
+    timing.add_argument("folder", nargs="?", default="results/demo", help="folder of the run")
+    timing.add_argument("--out", metavar="FILE", help="write a web page instead of printing a table")
     timing.set_defaults(run=_timing)
     jets = commands.add_parser(
         "jets",
@@ -138,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--out", required=True, nargs="+", metavar="FILE", help="artefact(s) to write")
         if name == "summarise":
-            command.add_argument("--benchmarks", metavar="FOLDER", help="time and memory of the workflow's rules")
+            command.add_argument("--folder", metavar="FOLDER", help="of the run: adds time and memory of its rules")
         command.set_defaults(run=_run_step, step=name)
     return parser
 
@@ -184,8 +177,10 @@ def _element(annotation: Any) -> Any:
 
 def _run_step(arguments: argparse.Namespace) -> None:
     from cathode import io
-    from cathode.results import Figures, Json, Picture
+    from cathode.job import describe_job
+    from cathode.results import Picture
     from cathode.steps import STEPS
+    from cathode.timing import summarise_timing, write_record
     from cathode.version import __version__
 
     name = arguments.step
@@ -201,22 +196,31 @@ def _run_step(arguments: argparse.Namespace) -> None:
     keywords = {w: getattr(arguments, w) for w in wildcards(name)}
     keywords |= _load_sections(arguments, sections(name))
     result = STEPS[name](*positional, **keywords)
-    outs = [Path(p) for p in arguments.out]
+    if name == "summarise":
+        run = Path(arguments.folder) if arguments.folder else None
+        result.tree["timing"] = summarise_timing(_usage(run, keywords["config"]) if run else [])
     made = io.Made(name, __version__, inputs)
+    _write(result, [Path(p) for p in arguments.out], made)
+    if job := describe_job():
+        log.info(write_record(name, job))
+
+
+def _write(result: Any, outs: list[Path], made: Made) -> None:
+    """Write what a step returned: figures by name, one artefact, or several in their order."""
+    from cathode import io
+    from cathode.results import Figures
+
     if isinstance(result, Figures):
         missing = sorted({p.name for p in outs} - set(result.files))
         if missing:
-            raise ConfigError(f"--out: {name} draws no {missing[0]}, expected among {', '.join(sorted(result.files))}")
+            expected = ", ".join(sorted(result.files))
+            raise ConfigError(f"--out: {made.step} draws no {missing[0]}, expected among {expected}")
         for path in outs:
             io.write(Figures({path.name: result.files[path.name]}), path.parent, made)
         return
     results = result if isinstance(result, tuple) else (result,)
     if len(results) != len(outs):
-        raise ConfigError(f"--out: found {len(outs)} files, expected {len(results)} for {name}")
-    if name == "summarise" and isinstance(results[0], Json):
-        from cathode.timing import collect_timing
-
-        results[0].tree["timing"] = collect_timing(arguments.benchmarks)
+        raise ConfigError(f"--out: found {len(outs)} files, expected {len(results)} for {made.step}")
     for obj, path in zip(results, outs, strict=True):
         io.write(obj, path, made)
 
@@ -267,13 +271,32 @@ def _cluster(arguments: argparse.Namespace) -> None:
 
 
 def _timing(arguments: argparse.Namespace) -> None:
-    from cathode.check import estimated_seconds
+    from cathode import io
     from cathode.config import load_config
+    from cathode.report import render_timing
+    from cathode.results import Json, Page
     from cathode.timing import describe_timing
+    from cathode.version import __version__
 
     run = Path(arguments.folder)
-    estimated = estimated_seconds(load_config(arguments.config), run) if arguments.config else None
-    print(describe_timing(run, estimated))
+    summary = run / "summary.json"  # absent after a run that was interrupted: no estimate then
+    rows = _usage(run, load_config(io.read(summary, Json).tree["config"]) if summary.exists() else None)
+    if not rows:
+        raise ArtefactError(
+            f"{run}/benchmarks: found no benchmark files, expected the folder of a run, e.g. results/demo"
+        )
+    if arguments.out:
+        io.write(Page(render_timing(run.name, rows)), Path(arguments.out), io.Made("timing", __version__, {}))
+    else:
+        print(describe_timing(rows))
+
+
+def _usage(run: Path, config: Config | None) -> list[Usage]:
+    """What a run took, beside its estimate where the configuration is known."""
+    from cathode.check import estimated_seconds
+    from cathode.timing import read_usage
+
+    return read_usage(run, estimated_seconds(config, run) if config else None)
 
 
 def _jets(arguments: argparse.Namespace) -> None:

@@ -22,3 +22,9 @@ class ArtefactError(CathodeError):
 
 class FitError(CathodeError):
     """A fit or a training did not reach a usable result."""
+
+
+def reason(error: Exception) -> str:
+    """First line of what a library said of a file that it could not read; a damaged one may also ask for absurd memory."""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"{said} (out of memory: ask for more, unless it is damaged)" if isinstance(error, MemoryError) else said

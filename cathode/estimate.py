@@ -52,7 +52,7 @@ def estimate_cost(config: Config, mass: Array) -> list[Cost]:
         return Cost(rule, window, jobs, jobs * _SMALL, base)
 
     n_label_free = sum(m in LABEL_FREE for m in c.methods)
-    out = [small("prepare"), small("summarise"), small("report")]
+    out = [small("prepare"), small("summarise"), small("report"), small("timing")]
     for name, window in c.regions.items():
         out += _training_costs(c, window, mass)
         out += [small("measure_closure", name, n_label_free), small("plot_window", name)]

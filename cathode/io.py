@@ -25,7 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cathode.classifier import Scored, Scores
 from cathode.closure import Closure
-from cathode.errors import ArtefactError
+from cathode.errors import ArtefactError, reason
 from cathode.events import Events, Labels
 from cathode.generator import Generated
 from cathode.results import Estimates, Figures, Hunts, Json, Page, PseudoExperiments, Selected, Truth
@@ -90,9 +90,9 @@ def write(obj: Any, path: Path, made: Made) -> None:
     try:
         _write(obj, path, made)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        why = os.strerror(error.errno) if error.errno else str(error)
         free = f", {shutil.disk_usage(path.parent).free / 1e6:.0f} MB free there" if path.parent.is_dir() else ""
-        raise ArtefactError(f"{path}: could not be written: {reason}{free}; nothing was left behind") from error
+        raise ArtefactError(f"{path}: could not be written: {why}{free}; nothing was left behind") from error
 
 
 def _write(obj: Any, path: Path, made: Made) -> None:
@@ -134,9 +134,8 @@ def read(path: Path, kind: type) -> Any:
     except ArtefactError:
         raise
     except Exception as error:  # a damaged file may fail anywhere in its library
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ArtefactError(
-            f"{path}: expected cathode/{name}/{VERSION}, found a damaged or foreign file: {reason}"
+            f"{path}: expected cathode/{name}/{VERSION}, found a damaged or foreign file: {reason(error)}"
         ) from error
 
 

@@ -14,6 +14,7 @@ os.environ.update(
 from cathode.cli import sections
 from cathode.config import dump_sections, load_config
 from cathode.errors import CathodeError
+from cathode.failures import describe_failures
 from cathode.generator import PROCESSES, require_packages
 from cathode.intake.tables import input_files
 from cathode.version import source_sha256

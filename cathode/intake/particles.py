@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from cathode.errors import DataError
+from cathode.errors import DataError, reason
 from cathode.intake.lhco import JET_COLUMNS
 from cathode.jets import EnergyFlow, find_dijets, lhco_table
 
@@ -68,8 +68,7 @@ def _shape(raw: Path) -> tuple[int, int]:
             storer = store.get_storer(keys[0]) if len(keys) == 1 else None
             shape = getattr(storer, "shape", None)
     except Exception as error:  # a damaged file may fail anywhere in its library
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(f"{raw}: not readable as a pandas HDF5 file: {reason}") from error
+        raise DataError(f"{raw}: not readable as a pandas HDF5 file: {reason(error)}") from error
     if not isinstance(shape, list) or len(shape) != 2 or shape[1] < 6 or shape[1] % 3 == 2:
         raise DataError(
             f"{raw}: found a table of shape {shape}, expected (events, 2100 or 2101): pT, eta, phi of every particle and a label"

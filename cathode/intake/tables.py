@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from cathode.errors import DataError
+from cathode.errors import DataError, reason
 from cathode.intake.settings import DataSettings
 
 Columns = dict[str, NDArray[np.generic]]
@@ -68,8 +68,7 @@ def read_table(path: Path, key: str | None, choose: Choose) -> Table:
     except DataError:
         raise
     except Exception as error:  # any library may raise anything on a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(f"{path}: not readable as {path.suffix[1:]}: {reason}") from error
+        raise DataError(f"{path}: not readable as {path.suffix[1:]}: {reason(error)}") from error
     lengths = {name: len(values) for name, values in table.columns.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{path}: columns differ in length: {lengths}")

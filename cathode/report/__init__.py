@@ -6,11 +6,12 @@ import base64
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from cathode.classifier.methods import LABEL_FREE
 from cathode.plots.style import NAMES
 from cathode.results import Picture
+from cathode.timing import COLUMNS, Usage, cells, total
 
 CAPTIONS = {
     "significance": "Local significance of every hunt. The filled point is the primary statistic, fixed in the configuration; "
@@ -35,14 +36,13 @@ ORDER = tuple(CAPTIONS)
 
 
 def render(summary: dict[str, Any], pictures: list[Picture], config: dict[str, Any]) -> str:
-    """HTML of the whole run; pictures are embedded, nothing is loaded from elsewhere."""
-    environment = Environment(
-        loader=PackageLoader("cathode.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"number": number, "percent": percent}
+    """HTML of the whole run; pictures are embedded, nothing is loaded from elsewhere.
+
+    But for the table of times, which is a page beside it: times differ from run to run, the report's bytes must not.
+    """
     figures = sorted(pictures, key=lambda p: (_rank(p.name), p.name))
     searches = [h for h in summary["hunts"] if h["p_local"] is not None and h["method"] in LABEL_FREE]
-    return environment.get_template("report.html.j2").render(
+    return _template("report.html.j2").render(
         summary=summary,
         names=NAMES,
         best=min(searches, key=lambda h: h["p_local"]) if searches else None,
@@ -57,6 +57,25 @@ def render(summary: dict[str, Any], pictures: list[Picture], config: dict[str, A
         config=yaml.safe_dump(config, sort_keys=False),
         has_truth=any(h["truth"] for h in summary["hunts"]),
     )
+
+
+def render_timing(run: str, rows: list[Usage]) -> str:
+    """HTML of what a run took, per rule, and per rule and window."""
+    by_rule = [total((row for row in rows if row.rule == rule), rule) for rule in sorted({row.rule for row in rows})]
+    return _template("timing.html.j2").render(
+        run=run,
+        columns=COLUMNS.values(),
+        by_rule=cells([total(rows), *sorted(by_rule, key=lambda row: -row.cpu_s)]),
+        by_window=cells(row for row in rows if row.window),
+    )
+
+
+def _template(name: str) -> Template:
+    environment = Environment(
+        loader=PackageLoader("cathode.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"number": number, "percent": percent}
+    return environment.get_template(name)
 
 
 def _topic(name: str) -> str:

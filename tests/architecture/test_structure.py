@@ -30,7 +30,7 @@ def test_imports_point_down(monkeypatch):
 
 
 def test_every_step_is_a_rule_and_every_rule_is_a_step():
-    assert set(RULES) == set(STEPS)
+    assert set(RULES) == {*STEPS, "timing"}  # times are no artefact: they differ from run to run
 
 
 @pytest.mark.parametrize("name", sorted(STEPS))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -34,6 +36,7 @@ pytestmark = [
 
 SMALL = CONFIG | {"methods": ["cathode"], "working_points": [0.1]}
 GPU_RULES = {"fit_density", "score_pseudo"}
+DELAY = 15.0  # seconds until the submitting machine sees what a node wrote
 LIMITS = {"max_threads": 2, "max_runtime": 1440, "max_mem_mb": 8000}
 
 TOO_LONG = """
@@ -44,6 +47,12 @@ rule too_long:
     output: "done.txt"
     resources: runtime=grow
     shell: "if [ {resources.runtime} = 1 ]; then sleep 150; fi; echo {resources.runtime} > {output}"
+"""
+
+LATE = """
+rule late:
+    output: "done.txt"
+    shell: "echo written on a node > {output}"
 """
 
 
@@ -145,6 +154,54 @@ def test_the_profile_is_checked_against_the_cluster(slurm, profile, tmp_path, mo
         describe_cluster(profile)
 
 
+@pytest.fixture
+def late_folder(slurm, tmp_path):
+    """A folder that nodes see at once and the submitting machine seconds later, as on a network file system that caches.
+
+    Nodes have another folder mounted in its place; files are carried between the two. Snakemake's own folder is shared.
+    """
+    here, there = tmp_path / "late", tmp_path / "nodes"
+    for folder in (here, there):
+        (folder / ".snakemake").mkdir(parents=True)
+    for pid in (Path(slurm["SLURM_CONF"]).parent / "pid").glob("slurmd-*.pid"):
+        enter = ["nsenter", f"--mount=/proc/{pid.read_text().strip()}/ns/mnt", "mount"]
+        subprocess.run([*enter, "--bind", here / ".snakemake", there / ".snakemake"], check=True)
+        subprocess.run([*enter, "--rbind", there, here], check=True)
+    stop = threading.Event()
+
+    def carry(source: Path, target: Path, age: float) -> None:
+        for path in source.iterdir():
+            copy = target / path.name
+            if path.is_file() and path.stat().st_mtime < time.time() - age and not copy.exists():
+                shutil.copy2(path, copy.with_suffix(".part"))
+                copy.with_suffix(".part").rename(copy)
+
+    def serve() -> None:
+        while not stop.wait(0.2):
+            carry(here, there, 0.0)
+            carry(there, here, DELAY)
+
+    server = threading.Thread(target=serve)
+    server.start()
+    yield here
+    stop.set()
+    server.join()
+
+
+def test_files_that_come_late_are_waited_for(slurm, profile, late_folder):
+    (late_folder / "Snakefile").write_text(LATE)
+    hasty = submit(late_folder, profile, slurm, "hasty.log", "--latency-wait", "1", "--retries", "0")
+    assert hasty.wait(60) == 1
+    said = (late_folder / "hasty.log").read_text()
+    assert re.search(r"rule late.*missing.*done\.txt", said, re.S), said
+    shipped = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())["latency-wait"]
+    for folder in (late_folder, late_folder.with_name("nodes")):
+        (folder / "done.txt").unlink(missing_ok=True)
+    patient = submit(late_folder, profile, slurm, "patient.log", "--latency-wait", str(shipped))
+    assert patient.wait(90) == 0, (late_folder / "patient.log").read_text()
+    assert (late_folder / "done.txt").read_text() == "written on a node\n"
+
+
 def test_a_hunt_survives_every_fault_and_gives_the_bytes_of_a_local_run(slurm, profile, tmp_path):
     records = Records(slurm)
     here, there, long = (tmp_path / name for name in ("local", "slurm", "long"))
@@ -157,7 +214,7 @@ def test_a_hunt_survives_every_fault_and_gives_the_bytes_of_a_local_run(slurm, p
     slow = submit(long, profile, slurm, "log")  # a job beyond its time, beside the hunt
 
     hunt = ["--snakefile", str(ROOT / "Snakefile"), "--configfile", "my.yaml"]
-    hunt += ["--set-resources", "prepare:mem_mb=350*attempt"]  # too little memory at first
+    hunt += ["--set-resources", "prepare:mem_mb=250*attempt"]  # too little memory at first
     first = submit(there, profile, slurm, "first.log", *hunt)
     killed = records.wait_for("fit_density", "RUNNING", 180)
     records.ask("scancel", killed["JobId"])
@@ -176,9 +233,9 @@ def test_a_hunt_survives_every_fault_and_gives_the_bytes_of_a_local_run(slurm, p
     # memory: refused with a message that names it, then run with more
     tries = sorted(records.of_rule("prepare"), key=lambda j: int(j["JobId"]))
     assert [j["JobState"] for j in tries] == ["FAILED", "COMPLETED"]
-    assert [j["MinMemoryNode"] for j in tries] == ["350M", "700M"]
+    assert [j["MinMemoryNode"] for j in tries] == ["250M", "500M"]
     assert "prepare" in (log := (there / "first.log").read_text())
-    assert "out of memory: expected 350 MB" in log
+    assert "out of memory: expected 250 MB" in log
     # a killed job, and a node that went down
     assert {j["JobState"] for j in records.of_rule("fit_density")} == {"CANCELLED", "COMPLETED"}
     moved = [
@@ -208,3 +265,9 @@ def test_a_hunt_survives_every_fault_and_gives_the_bytes_of_a_local_run(slurm, p
     expected, found = digests(here), digests(there)
     assert len(expected) > 25
     assert found == expected
+    # what jobs told of their queue and GPUs
+    usage = json.loads((there / "results" / "toy" / "summary.json").read_text())["timing"]["by_rule"]
+    assert all(rule["queue_s"] is not None for rule in usage.values()), usage
+    assert {rule for rule, used in usage.items() if used["gpu_s"]} == GPU_RULES
+    page = (there / "results" / "toy" / "benchmarks" / "timing.html").read_text()
+    assert re.search(r"<td>fit_density</td>", page)

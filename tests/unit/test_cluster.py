@@ -1,8 +1,9 @@
-"""The check of a Slurm profile, from what Slurm prints; the memory limit of a job."""
+"""The check of a Slurm profile, from what Slurm prints; the memory limit of a job, and what it says of its queue and GPUs."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,9 @@ from conftest import ROOT
 
 from cathode.cluster import Partition, check_limits, count_gpus, describe_cluster, parse_minutes, parse_partitions
 from cathode.errors import ConfigError
+from cathode.job import describe_job
+from cathode.report import render_timing
+from cathode.timing import describe_timing, read_usage, summarise_timing, write_record
 
 
 @pytest.mark.parametrize(
@@ -124,25 +128,74 @@ def test_a_gpu_job_without_a_gpu_falls_back_with_a_warning_or_refuses(monkeypatc
         resolve_device("cuda")
 
 
-def test_the_time_of_a_run_is_told_per_rule_and_window(tmp_path):
-    from cathode.errors import ArtefactError
-    from cathode.timing import describe_timing
-
+def run_folder(folder):
+    """A run of four jobs: two share an entry of the cluster's queue, one holds a GPU and uses it."""
     for rule, job, wall, cpu, memory in (
         ("score_pseudo", "m3500_cathode_0", 10, 8, 500),
         ("score_pseudo", "m3500_cathode_1", 20, 18, 700),
         ("score_pseudo", "m3700_cathode_0", 5, 4, 400),
         ("prepare", "all", 3, "-", 300),
     ):
-        path = tmp_path / "benchmarks" / rule / f"{job}.tsv"
+        path = folder / "benchmarks" / rule / f"{job}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\tmax_rss\tcpu_time\n{wall}\t{memory}\t{cpu}\n")
-    rows = [line.split() for line in describe_timing(tmp_path).splitlines()]
-    assert rows[1] == ["score_pseudo", "m3500", "2", "30", "26", "700"]
-    assert rows[2] == ["score_pseudo", "m3700", "1", "5", "4", "400"]
-    assert rows[3] == ["prepare", "1", "3", "0", "300"]
-    assert rows[4] == ["all", "4", "38", "30", "700"]
-    beside = describe_timing(tmp_path, {("score_pseudo", "m3700"): 7.0, ("prepare", ""): 2.0}).splitlines()
-    assert [line.split()[-1] for line in beside] == ["estimated", "700", "7", "2", "9"]
-    with pytest.raises(ArtefactError, match="no benchmark files"):
-        describe_timing(tmp_path / "nothing")
+    for name, window, record in (
+        ("a", "m3500", {"job": "7", "queued_s": 100.0, "gpus": 1, "gpu": "H100", "gpu_mb": 800.0}),
+        ("b", "m3500", {"job": "7", "queued_s": 100.0, "gpus": 1, "gpu": None, "gpu_mb": None}),
+        ("c", "m3700", {"job": "8", "queued_s": 30.0, "gpus": 0, "gpu": None, "gpu_mb": None}),
+    ):
+        log = folder / "logs" / window / f"{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(f"12:00:00 training\n12:00:09 {write_record('score_pseudo', record)}\n")
+    return folder
+
+
+def test_the_time_of_a_run_is_told_per_rule_and_window(tmp_path):
+    run = run_folder(tmp_path)
+    rows = [line.split() for line in describe_timing(read_usage(run)).splitlines()]
+    assert rows[1] == ["score_pseudo", "m3500", "2", "30", "26", "–", "700", "100", "30", "800"]
+    assert rows[2] == ["score_pseudo", "m3700", "1", "5", "4", "–", "400", "30", "–", "–"]
+    assert rows[3] == ["prepare", "1", "3", "0", "–", "300", "–", "–", "–"]
+    assert rows[4] == ["all", "4", "38", "30", "–", "700", "130", "30", "800"]
+    beside = describe_timing(read_usage(run, {("score_pseudo", "m3700"): 7.0, ("prepare", ""): 2.0})).splitlines()
+    assert [line.split()[-5] for line in beside[1:]] == ["–", "7", "2", "9"]
+    assert read_usage(tmp_path / "nothing") == []
+
+
+def test_summary_and_report_hold_the_same_times_as_the_table(tmp_path):
+    rows = read_usage(run_folder(tmp_path), {("score_pseudo", "m3700"): 7.0})
+    timing = summarise_timing(rows)
+    assert {k: v for k, v in timing.items() if not isinstance(v, dict | list)} == {
+        "jobs": 4, "wall_s": 38, "cpu_s": 30, "max_rss_mb": 700, "estimated_cpu_s": 7, "queue_s": 130, "gpu_s": 30, "gpu_mb": 800,
+    }  # fmt: skip
+    assert timing["by_rule"]["score_pseudo"]["wall_s"] == 35
+    assert [(w["rule"], w["window"], w["queue_s"]) for w in timing["by_rule_and_window"]] == [
+        ("score_pseudo", "m3500", 100),
+        ("score_pseudo", "m3700", 30),
+    ]
+    assert set(summarise_timing([])) == set(timing)
+    assert summarise_timing([])["wall_s"] is None
+    page = re.sub(r"\s+", "", re.sub(r"</?(td|tr)[^>]*>", "|", render_timing("mine", rows)))
+    assert "|score_pseudo||||3||35||30||7||700||130||30||800|" in page
+    assert "|score_pseudo||m3700||1||5||4||7||400||30||–||–|" in page
+    assert "|all||||4||38||30||7||700||130||30||800|" in page
+
+
+def test_a_job_tells_its_queue_and_its_gpus(tmp_path, monkeypatch):
+    for name in ("SLURM_JOB_ID", "SLURM_GPUS_ON_NODE", "_CONDOR_JOB_AD"):
+        monkeypatch.delenv(name, raising=False)
+    assert describe_job() == {}
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho '2026-11-23T07:59:50|2026-11-23T08:01:05|'\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "2")
+    assert describe_job() == {"job": "7", "queued_s": 75.0, "gpus": 2, "gpu": None, "gpu_mb": None}
+    squeue.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1\n")
+    assert describe_job()["queued_s"] is None
+    monkeypatch.delenv("SLURM_JOB_ID")
+    monkeypatch.delenv("SLURM_GPUS_ON_NODE")
+    (tmp_path / "ad").write_text("ClusterId = 12\nProcId = 0\nQDate = 1795400000\nJobCurrentStartDate = 1795400040\n")
+    monkeypatch.setenv("_CONDOR_JOB_AD", str(tmp_path / "ad"))
+    assert describe_job() == {"job": "12.0", "queued_s": 40.0, "gpus": 0, "gpu": None, "gpu_mb": None}

@@ -12,6 +12,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, toy_table
@@ -102,7 +104,13 @@ def test_a_run_leaves_the_promised_results(done):
         import pyarrow.parquet as pq
 
         assert pq.read_table(results / "selected" / f"{name}.parquet").num_rows == hunt["n_obs"]
-    assert summary["timing"]["by_rule"]["score_pseudo"]["jobs"] == 4
+    used = summary["timing"]["by_rule"]["score_pseudo"]
+    assert used["jobs"] == 4
+    assert used["estimated_cpu_s"] > 0
+    assert used["queue_s"] is None  # no queue on this machine
+    page = (results / "benchmarks" / "timing.html").read_text()
+    assert "<td>plot_summary</td>" in page
+    assert 'data="benchmarks/timing.html"' in (results / "report.html").read_text()
     html = (results / "report.html").read_text()
     assert "m3000" in html
     assert 'src="http' not in html
@@ -147,7 +155,7 @@ def test_check_announces_the_very_jobs_that_run(tmp_path, change):
 SCORES = {"score_cathode": 1, "score_cwola": 1, "score_reference": 1, "score_pseudo": 4}
 AFTER_SCORES = {
     "measure_closure": 2, "estimate_background": 3, "infer": 3, "select": 3, "evaluate": 3, "summarise": 1,
-    "plot_window": 1, "plot_summary": 1, "report": 1,
+    "plot_window": 1, "plot_summary": 1, "report": 1, "timing": 1,
 }  # fmt: skip
 WITHOUT_SELECT = {k: v for k, v in AFTER_SCORES.items() if k not in ("select", "evaluate", "measure_closure")}
 
@@ -249,6 +257,19 @@ def test_a_configuration_error_is_one_line(done):
     assert bad.returncode != 0
     assert "did you mean working_points" in bad.stderr
     assert "Traceback" not in bad.stderr
+
+
+def test_a_run_that_fails_ends_with_rule_cause_and_log(done):
+    table = pd.read_parquet(done / "events.parquet")
+    table.loc[5, "a"] = np.nan
+    table.to_parquet(done / "damaged.parquet")
+    failed = snakemake(
+        done, "--cores", "2", config={"run": "bad", "data": CONFIG["data"] | {"files": ["damaged.parquet"]}}
+    )
+    assert failed.returncode == 1
+    end = failed.stderr.split("\nfailed:\n")[1]
+    assert end.startswith("  prepare: damaged.parquet: column a has 1 NaN or infinite values, first in row 5; expected")
+    assert end.splitlines()[0].endswith("see results/bad/logs/prepare.log")
 
 
 def test_a_missing_file_is_one_line(done):

@@ -22,7 +22,7 @@ rule summarise:
         python=PYTHON,
     shell:
         "{params.python} -m cathode summarise --hunts {input.hunts} --truth {input.truth} --events {input.events}"
-        f" --benchmarks {RUN}/benchmarks"
+        f" --folder {RUN}"
         " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
 
 
@@ -104,3 +104,25 @@ rule report:
     shell:
         "{params.python} -m cathode report --summary {input.summary} --pictures {input.pictures}"
         " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+
+
+rule timing:
+    """What the run took, for the report: the one page that differs from run to run."""
+    input:
+        f"{RUN}/report.html",
+        f"{RUN}/summary.json",
+        workspaces(),
+        selections(),
+    output:
+        f"{RUN}/benchmarks/timing.html",
+    log:
+        f"{RUN}/logs/timing.log",
+    threads: 1
+    resources:
+        mem_mb=grow(4000),
+        runtime=grow(60),
+    params:
+        code=CODE,
+        python=PYTHON,
+    shell:
+        "{params.python} -m cathode timing " + RUN + " --out {output} 2> {log}"
