@@ -20,12 +20,13 @@ _PATIENCE = 20  # seconds for an answer of Slurm's controller
 
 @dataclass(frozen=True)
 class Partition:
-    """What Slurm says of a partition: CPUs and memory (MB) of its largest node, its longest time (minutes), its most GPUs per node."""
+    """What Slurm says of a partition: CPUs and memory (MB) of its largest node, its longest time (minutes), its most GPUs per node, their models."""
 
     cpus: int
     memory: int
     minutes: float
     gpus: int
+    gpu_models: frozenset[str] = frozenset()
 
 
 def describe_cluster(profile: Path, *, probe: bool = True, patience: int = 120) -> str:
@@ -53,6 +54,7 @@ def describe_cluster(profile: Path, *, probe: bool = True, patience: int = 120) 
     if account:
         _check_account(str(account), profile / "config.yaml")
         lines.append(f"account {account}: known")
+    _check_gpu_models(settings, {m for name in partitions for m in known[name].gpu_models}, profile / "config.yaml")
     if not any((limits or {}).get("max_gpu") for limits in partitions.values()):
         lines.append("warning: no partition with max_gpu; jobs of density models ask for a GPU and will not start")
     if probe:
@@ -89,10 +91,18 @@ def parse_partitions(text: str) -> dict[str, Partition]:
     out: dict[str, Partition] = {}
     for line in text.splitlines():
         name, cpus, memory, time, gres = (field.strip() for field in line.split("|", 4))
-        kind = Partition(int(cpus.rstrip("+")), int(memory.rstrip("+")), parse_minutes(time), count_gpus(gres))
+        gpus = parse_gpus(gres)
+        models = frozenset(model for model, _ in gpus if model)
+        kind = Partition(
+            int(cpus.rstrip("+")), int(memory.rstrip("+")), parse_minutes(time), sum(n for _, n in gpus), models
+        )
         if (old := out.get(name)) is not None:
             kind = Partition(
-                max(kind.cpus, old.cpus), max(kind.memory, old.memory), kind.minutes, max(kind.gpus, old.gpus)
+                max(kind.cpus, old.cpus),
+                max(kind.memory, old.memory),
+                kind.minutes,
+                max(kind.gpus, old.gpus),
+                kind.gpu_models | old.gpu_models,
             )
         out[name] = kind
     return out
@@ -113,10 +123,10 @@ def parse_minutes(time: str) -> float:
     return int(days or 0) * 1440 + hours * 60 + minutes + seconds / 60
 
 
-def count_gpus(gres: str) -> int:
-    """GPUs of a node from its generic resources, e.g. 4 from `gpu:a100:4(S:0-1),shard:8`."""
-    found = re.findall(r"(?:^|,)gpu(?::[A-Za-z][\w.-]*)?(?::(\d+))?", gres)
-    return sum(int(n or 1) for n in found)
+def parse_gpus(gres: str) -> list[tuple[str, int]]:
+    """Model ("" where Slurm knows none) and number of a node's GPUs from its generic resources, e.g. `gpu:a100:4(S:0-1),shard:8`."""
+    found = re.findall(r"(?:^|,)gpu(?::([A-Za-z][\w.-]*))?(?::(\d+))?", gres)
+    return [(model, int(n or 1)) for model, n in found]
 
 
 def check_limits(where: str, limits: dict[str, Any], partition: Partition) -> None:
@@ -143,6 +153,19 @@ def _describe(name: str, limits: dict[str, Any], partition: Partition) -> str:
         f"{limits.get('max_mem_mb', 'any')} of {partition.memory} MB, time {limits.get('max_runtime', 'any')} of "
         f"{partition.minutes:g} minutes{gpus}"
     )
+
+
+def _check_gpu_models(settings: dict[str, Any], models: set[str], where: Path) -> None:
+    """Refuse a GPU model that no partition of the profile has: such a job would wait for ever."""
+    for rule, resources in (settings.get("set-resources") or {}).items():
+        model = (resources or {}).get("gpu_model")
+        if model and model not in models:
+            expected = f"one of {', '.join(sorted(models))}" if models else "none: Slurm names no models here"
+            raise ConfigError(f"{where}: set-resources.{rule}.gpu_model: found {model}, expected {expected}")
+    if "gpu_model" in (settings.get("default-resources") or {}):
+        raise ConfigError(
+            f"{where}: default-resources.gpu_model: found it for all rules, which would all ask for a GPU; expected it in set-resources"
+        )
 
 
 def _check_account(account: str, where: Path) -> None:

@@ -32,16 +32,18 @@ def describe_failures(text: str, folder: Path = Path()) -> str:
     Jobs that were repeated with success are left out, and so are those of a group that only shared its fate. Paths of logs are relative to
     `folder`. Empty when no job failed: an error of the workflow itself, which Snakemake prints.
     """
-    failures: dict[str, _Failure] = {}
+    failures: dict[str, tuple[str, _Failure]] = {}
     for found in _ERROR.finditer(text):
         body = found["body"] or found["inner"]
+        job, log = _field("jobid", body), _field("log", body).split(" (check ")[0].split(", ")[0]
+        if failures.get(log, (job,))[0] != job:
+            continue  # a node's own account of the same job, which follows with its numbers
         group = text.rfind("    jobs:\n", 0, found.start()) if found["member"] else None
         status = _STATUS.findall(body if group is None else text[:group])
-        log = _field("log", body).split(" (check ")[0].split(", ")[0]
         words = (found["rule"] or found["member"], log, status[-1] if status else "", group)
-        failures[_field("jobid", body)] = _Failure(*words, *_read(folder / log))
+        failures[log] = job, _Failure(*words, *_read(folder / log))
     finished = set(re.findall(r"^Finished jobid: (\d+) ", text, re.M))
-    left = [failure for job, failure in failures.items() if job not in finished]
+    left = [failure for job, failure in failures.values() if job not in finished]
     explained = {f.group for f in left if f.group is not None and f.refusal}
     lines = [_describe(f) for f in left if f.refusal or f.group not in explained]
     return "\n".join(["failed:", *lines]) if lines else ""

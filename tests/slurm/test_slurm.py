@@ -149,6 +149,15 @@ def test_the_profile_is_checked_against_the_cluster(slurm, profile, tmp_path, mo
         (tmp_path / "partitions.yaml").write_text(yaml.safe_dump({"partitions": settings["partitions"] | change}))
         with pytest.raises(ConfigError, match=message):
             describe_cluster(tmp_path)
+    (tmp_path / "partitions.yaml").write_text(yaml.safe_dump(settings))
+    (tmp_path / "config.yaml").write_text("set-resources: {fit_density: {gpu_model: a100}}\n")
+    describe_cluster(tmp_path, probe=False)
+    (tmp_path / "config.yaml").write_text("set-resources: {fit_density: {gpu_model: h100}}\n")
+    with pytest.raises(ConfigError, match=r"fit_density.gpu_model: found h100, expected one of a100"):
+        describe_cluster(tmp_path)
+    (tmp_path / "config.yaml").write_text("default-resources: {gpu_model: a100}\n")
+    with pytest.raises(ConfigError, match="would all ask for a GPU"):
+        describe_cluster(tmp_path)
     monkeypatch.setattr("sys.executable", "/not/on/this/node/python")
     with pytest.raises(ConfigError, match=r"partition cpu: the probe job failed .*expected /not/on/this/node/python"):
         describe_cluster(profile)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from cathode.cluster import Partition, check_limits, count_gpus, describe_cluster, parse_minutes, parse_partitions
+from cathode.cluster import Partition, check_limits, describe_cluster, parse_gpus, parse_minutes, parse_partitions
 from cathode.errors import ConfigError
 from cathode.job import describe_job
 from cathode.report import render_timing
@@ -27,18 +27,21 @@ def test_slurm_times_in_all_their_forms(text, minutes):
 
 
 @pytest.mark.parametrize(
-    ("gres", "n"),
-    [("(null)", 0), ("gpu:2", 2), ("gpu:a100:4", 4), ("gpu", 1), ("gpu:a100:4(S:0-1),shard:8", 4), ("gpu:a100:2,gpu:h100_80gb:1", 3), ("shard:8", 0)],
+    ("gres", "gpus"),
+    [
+        ("(null)", []), ("gpu:2", [("", 2)]), ("gpu:a100:4", [("a100", 4)]), ("gpu", [("", 1)]), ("shard:8", []),
+        ("gpu:a100:4(S:0-1),shard:8", [("a100", 4)]), ("gpu:a100:2,gpu:h100_80gb:1", [("a100", 2), ("h100_80gb", 1)]),
+    ],
 )  # fmt: skip
-def test_gpus_are_counted_in_any_generic_resource(gres, n):
-    assert count_gpus(gres) == n
+def test_gpus_are_found_in_any_generic_resource(gres, gpus):
+    assert parse_gpus(gres) == gpus
 
 
 def test_a_partition_of_unlike_nodes_offers_what_its_largest_has():
     found = parse_partitions(
         "work|16|64000+|1-00:00:00|(null)\nwork|64+|32000|1-00:00:00|gpu:a100:2\nshort|8|16000|30|(null)\n"
     )
-    assert found == {"work": Partition(64, 64000, 1440, 2), "short": Partition(8, 16000, 30, 0)}
+    assert found == {"work": Partition(64, 64000, 1440, 2, frozenset({"a100"})), "short": Partition(8, 16000, 30, 0)}
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,10 @@ def test_every_job_that_failed_for_good_is_named_with_its_cause(tmp_path):
         tmp_path, "m3000/score_cathode.log", "08:00:00 fold 1\ncathode: out of memory: expected 350 MB to be enough\n"
     )
     write(tmp_path, "m3400p5/score_cathode.log", "08:00:00 fold: 1 of 4, 0 s\n")
+    on_the_node = ALONE.format(id=0, job=10, window="m3000", status="").replace("SLURM status is: ''", "None")
     said = describe_failures(
         ALONE.format(id=5, job=10, window="m3000", status="FAILED")
+        + on_the_node
         + ALONE.format(id=5, job=11, window="m3000", status="FAILED")
         + ALONE.format(id=6, job=13, window="m3400p5", status="TIMEOUT")
         + ALONE.format(id=9, job=14, window="m3800", status="NODE_FAIL"),
