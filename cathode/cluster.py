@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,11 +181,11 @@ def _check_account(account: str, where: Path) -> None:
 
 
 def _probe(name: str, limits: dict[str, Any], account: str | None, patience: int) -> str:
-    """Import the package on a node of the partition, as its jobs will."""
+    """Import the package and look for a file of this folder on a node of the partition, as its jobs will."""
     gpu = bool(limits.get("max_gpu"))
     script = (
-        "import socket, torch, cathode.version as v; "
-        "print(socket.gethostname(), v.__version__, torch.cuda.is_available(), sep='|')"
+        "import os, socket, sys, torch, cathode.version as v; "
+        "print(socket.gethostname(), v.__version__, torch.cuda.is_available(), os.path.exists(sys.argv[1]), sep='|')"
     )
     command = [
         "srun",
@@ -197,13 +198,14 @@ def _probe(name: str, limits: dict[str, Any], account: str | None, patience: int
     ]
     command += ["--gpus=1"] * gpu + [f"--account={account}"] * bool(account)
     try:
-        done = subprocess.run(
-            [*command, sys.executable, "-c", script],
-            capture_output=True,
-            text=True,
-            timeout=patience + 130,
-            check=False,
-        )
+        with tempfile.NamedTemporaryFile(dir=".", prefix=".probe-") as marker:
+            done = subprocess.run(
+                [*command, sys.executable, "-c", script, str(Path(marker.name).resolve())],
+                capture_output=True,
+                text=True,
+                timeout=patience + 130,
+                check=False,
+            )
     except subprocess.TimeoutExpired as error:
         raise ConfigError(f"partition {name}: the probe job did not end within {patience + 130} seconds") from error
     if done.returncode:
@@ -212,8 +214,13 @@ def _probe(name: str, limits: dict[str, Any], account: str | None, patience: int
             f"partition {name}: the probe job failed on its node: {reason}; expected {sys.executable} with cathode {__version__} "
             "there, on a file system that the nodes share"
         )
-    node, version, cuda = done.stdout.strip().splitlines()[-1].split("|")
+    node, version, cuda, shared = done.stdout.strip().splitlines()[-1].split("|")
     if version != __version__:
         raise ConfigError(f"partition {name}: node {node} has cathode {version}, expected {__version__} as here")
+    if shared != "True":
+        raise ConfigError(
+            f"partition {name}: node {node} does not see what is written to {Path.cwd()} here; expected a folder on a file system that the "
+            "nodes share"
+        )
     sees = ", torch sees a GPU" if cuda == "True" else ", torch sees no GPU: jobs run on its CPUs" if gpu else ""
     return f"partition {name}: node {node} runs {sys.executable} with cathode {version}{sees}"

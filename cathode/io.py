@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ from cathode.template.scaling import Gaussianiser, LogitScaler
 
 VERSION = 1
 _ROWS = 1 << 20  # rows written at once
+_ZIP64 = 1 << 30  # bytes of an array from which its entry in an archive is of the large kind
 _NESTED = {
     c.__name__: c
     for c in (
@@ -245,8 +247,12 @@ def _write_npz(obj: Any, path: Path, header: str) -> None:
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     tree = json.dumps(_encode(obj, arrays), sort_keys=True)
     text = {name: np.frombuffer(value.encode(), dtype=np.uint8) for name, value in (("header", header), ("tree", tree))}
-    with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **text, **arrays)
+    # not np.savez: what it writes into the archive's headers depends on Python's patch release
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in (text | arrays).items():
+            entry = zipfile.ZipInfo(f"{name}.npy")
+            with archive.open(entry, "w", force_zip64=array.nbytes > _ZIP64) as stream:
+                np.lib.format.write_array(stream, array, allow_pickle=False)
 
 
 def _read_npz(path: Path, kind: type, expected: str) -> Any:

@@ -8,6 +8,7 @@ import json
 import re
 import resource
 import signal
+import zipfile
 
 import numpy as np
 import pytest
@@ -68,6 +69,14 @@ def equal(a, b) -> bool:
     if isinstance(a, tuple):
         return len(a) == len(b) and all(map(equal, a, b))
     return bool(a == b)
+
+
+def test_archives_depend_on_no_release_of_python(tmp_path):
+    obj, _ = ARTEFACTS["scores"]
+    io.write(obj, tmp_path / "scores.npz", MADE)
+    for entry in zipfile.ZipFile(tmp_path / "scores.npz").infolist():
+        # np.savez writes version 45 with Python 3.11.4 and later, 20 before
+        assert (entry.extract_version, entry.compress_type, entry.date_time) == (20, 0, (1980, 1, 1, 0, 0, 0))
 
 
 @pytest.mark.parametrize("name", sorted(ARTEFACTS))
