@@ -200,8 +200,10 @@ def late_folder(slurm, tmp_path):
 def test_files_that_come_late_are_waited_for(slurm, profile, late_folder, monkeypatch):
     for name in ("PATH", "SLURM_CONF"):
         monkeypatch.setenv(name, slurm[name])
-    monkeypatch.chdir(late_folder)
-    with pytest.raises(ConfigError, match=f"node .* does not see what is written to {late_folder} here"):
+    alone = late_folder / "alone"  # folders are not carried
+    alone.mkdir()
+    monkeypatch.chdir(alone)
+    with pytest.raises(ConfigError, match=f"node .* does not see what is written to {alone} here"):
         describe_cluster(profile)
     (late_folder / "Snakefile").write_text(LATE)
     hasty = submit(late_folder, profile, slurm, "hasty.log", "--latency-wait", "1", "--retries", "0")
