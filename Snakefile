@@ -41,4 +41,4 @@ rule limits:
 
 
 onerror:
-    print(describe_failures(Path(log[0]).read_text()), file=sys.stderr)
+    report_failures(log)

@@ -279,8 +279,11 @@ def _timing(arguments: argparse.Namespace) -> None:
     from cathode.version import __version__
 
     run = Path(arguments.folder)
-    summary = run / "summary.json"  # absent after a run that was interrupted: no estimate then
-    rows = _usage(run, load_config(io.read(summary, Json).tree["config"]) if summary.exists() else None)
+    try:  # an estimate needs the run's configuration and events, the rest only its benchmarks
+        rows = _usage(run, load_config(io.read(run / "summary.json", Json).tree["config"]))
+    except (CathodeError, KeyError, TypeError) as error:
+        log.warning("no estimate: %s", error)
+        rows = _usage(run, None)
     if not rows:
         raise ArtefactError(
             f"{run}/benchmarks: found no benchmark files, expected the folder of a run, e.g. results/demo"

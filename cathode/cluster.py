@@ -44,22 +44,23 @@ def describe_cluster(profile: Path, *, probe: bool = True, patience: int = 120) 
         raise ConfigError("found no Slurm here (no command sinfo), expected a machine that submits to one")
     known = parse_partitions(_ask("sinfo", "--noheader", "--exact", "--format=%R|%c|%m|%l|%G"))
     lines = []
+    partitions = {name: _mapping(partitions, name, where) for name in partitions}
     for name, limits in partitions.items():
         if name not in known:
             raise ConfigError(
                 f"{where}: found partition {name}, expected one of the cluster's: {', '.join(sorted(known))}"
             )
-        check_limits(f"{where}: {name}", limits or {}, known[name])
-        lines.append(_describe(name, limits or {}, known[name]))
-    account = (settings.get("default-resources") or {}).get("slurm_account")
+        check_limits(f"{where}: {name}", limits, known[name])
+        lines.append(_describe(name, limits, known[name]))
+    account = _mapping(settings, "default-resources", profile / "config.yaml").get("slurm_account")
     if account:
         _check_account(str(account), profile / "config.yaml")
         lines.append(f"account {account}: known")
     _check_gpu_models(settings, {m for name in partitions for m in known[name].gpu_models}, profile / "config.yaml")
-    if not any((limits or {}).get("max_gpu") for limits in partitions.values()):
+    if not any(limits.get("max_gpu") for limits in partitions.values()):
         lines.append("warning: no partition with max_gpu; jobs of density models ask for a GPU and will not start")
     if probe:
-        lines += [_probe(name, limits or {}, account, patience) for name, limits in partitions.items()]
+        lines += [_probe(name, limits, account, patience) for name, limits in partitions.items()]
     return "\n".join(lines)
 
 
@@ -70,11 +71,19 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: {error.strerror}, expected a profile with config.yaml and partitions.yaml"
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: found {type(tree).__name__}, expected keys and values")
     return tree
+
+
+def _mapping(tree: dict[str, Any], key: str, where: Path) -> dict[str, Any]:
+    """What stands below a key: keys and values, or nothing."""
+    value = tree.get(key) or {}
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: {key}: found {type(value).__name__}, expected keys and values")
+    return value
 
 
 def _ask(*command: str) -> str:
@@ -126,7 +135,7 @@ def parse_minutes(time: str) -> float:
 
 def parse_gpus(gres: str) -> list[tuple[str, int]]:
     """Model ("" where Slurm knows none) and number of a node's GPUs from its generic resources, e.g. `gpu:a100:4(S:0-1),shard:8`."""
-    found = re.findall(r"(?:^|,)gpu(?::([A-Za-z][\w.-]*))?(?::(\d+))?", gres)
+    found = re.findall(r"(?:^|,)gpu(?::(\d*[A-Za-z][\w.-]*))?(?::(\d+))?", gres)
     return [(model, int(n or 1)) for model, n in found]
 
 
@@ -158,12 +167,12 @@ def _describe(name: str, limits: dict[str, Any], partition: Partition) -> str:
 
 def _check_gpu_models(settings: dict[str, Any], models: set[str], where: Path) -> None:
     """Refuse a GPU model that no partition of the profile has: such a job would wait for ever."""
-    for rule, resources in (settings.get("set-resources") or {}).items():
-        model = (resources or {}).get("gpu_model")
+    for rule, resources in _mapping(settings, "set-resources", where).items():
+        model = _mapping({rule: resources}, rule, where).get("gpu_model")
         if model and model not in models:
             expected = f"one of {', '.join(sorted(models))}" if models else "none: Slurm names no models here"
             raise ConfigError(f"{where}: set-resources.{rule}.gpu_model: found {model}, expected {expected}")
-    if "gpu_model" in (settings.get("default-resources") or {}):
+    if "gpu_model" in _mapping(settings, "default-resources", where):
         raise ConfigError(
             f"{where}: default-resources.gpu_model: found it for all rules, which would all ask for a GPU; expected it in set-resources"
         )

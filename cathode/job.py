@@ -34,13 +34,14 @@ def describe_job() -> dict[str, Any]:
 
     identity = _identity()
     used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    held = int(os.environ.get("SLURM_GPUS_ON_NODE") or 0) or int(used)
-    if not identity and not held:
+    held = os.environ.get("SLURM_GPUS_ON_NODE", "")
+    gpus = int(held) if held.isdecimal() else int(used)
+    if not identity and not gpus:
         return {}
     return {
         "job": identity,
         "queued_s": _queued(identity) if identity else None,
-        "gpus": held,
+        "gpus": gpus,
         "gpu": torch.cuda.get_device_name() if used else None,
         "gpu_mb": round(torch.cuda.max_memory_allocated() / 1e6, 1) if used else None,
     }
@@ -76,7 +77,7 @@ def _job_ad() -> dict[str, str] | None:
     if "_CONDOR_JOB_AD" not in os.environ:
         return None
     try:
-        lines = Path(os.environ["_CONDOR_JOB_AD"]).read_text(encoding="utf-8").splitlines()
+        lines = Path(os.environ["_CONDOR_JOB_AD"]).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return {}
     return {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -53,8 +54,7 @@ def read_usage(run: Path, estimated: dict[tuple[str, str], float] | None = None)
         jobs[path.parent.name, _window(path.stem)] += _read(path)
     records: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for path in sorted((run / "logs").rglob("*.log")):
-        for text in _RECORD.findall(path.read_text(encoding="utf-8", errors="replace"))[-1:]:
-            record = json.loads(text)
+        if (record := _record(path.read_text(encoding="utf-8", errors="replace"))) is not None:
             records[record["rule"], _window(path.parent.name)].append(record)
     rows = [
         Usage(
@@ -72,6 +72,18 @@ def read_usage(run: Path, estimated: dict[tuple[str, str], float] | None = None)
         if of_rule
     ]
     return sorted(rows, key=lambda row: (-row.cpu_s, row.rule, row.window))
+
+
+def _record(text: str) -> dict[str, Any] | None:
+    """The last record that a log holds whole."""
+    for found in reversed(_RECORD.findall(text)):
+        try:
+            record: dict[str, Any] = json.loads(found)
+        except ValueError:
+            continue
+        if {"rule", "job", "queued_s", "gpus", "gpu_mb"} <= set(record):
+            return record
+    return None
 
 
 def _window(name: str) -> str:
@@ -171,7 +183,7 @@ def cells(rows: Iterable[Usage]) -> list[list[str]]:
 
 def _read(path: Path) -> list[tuple[float, float, float]]:
     """Wall and CPU seconds and memory (MB) of every run that a benchmark file holds."""
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         return [
             (_number(r.get("s")), _number(r.get("cpu_time")), _number(r.get("max_rss")))
             for r in csv.DictReader(file, delimiter="\t")
@@ -180,6 +192,6 @@ def _read(path: Path) -> list[tuple[float, float, float]]:
 
 def _number(text: str | None) -> float:
     try:
-        return float(text or 0.0)
+        return number if math.isfinite(number := float(text or 0.0)) else 0.0
     except ValueError:  # snakemake writes "-" or "NA" for jobs too short to sample
         return 0.0

@@ -14,7 +14,7 @@ os.environ.update(
 from cathode.cli import sections
 from cathode.config import dump_sections, load_config
 from cathode.errors import CathodeError
-from cathode.failures import describe_failures
+from cathode.failures import FailedJob, describe_failures
 from cathode.generator import PROCESSES, require_packages
 from cathode.intake.tables import input_files
 from cathode.version import source_sha256
@@ -52,6 +52,26 @@ wildcard_constraints:
     method="cathode|cwola|idealised|supervised",
     process="background|signal",
     batch="[0-9]+",
+
+
+def report_failures(logs):
+    """Print which jobs failed for good, and why; `logs` are Snakemake's of this run."""
+    failed = []
+    for job in workflow.scheduler.failed:
+        group = job.groupid if job.is_group() else ""
+        for member in job if group else [job]:
+            failed.append(
+                FailedJob(
+                    member.rule.name,
+                    member.wildcards.get("window", ""),
+                    workflow.dag.jobid(member),
+                    next(iter(member.log), ""),
+                    str(group),
+                )
+            )
+    text = "".join(open(path, errors="replace").read() for path in logs)
+    if said := describe_failures(failed, text):
+        print(said, file=sys.stderr)
 
 
 def grow(amount):

@@ -29,7 +29,7 @@ def test_slurm_times_in_all_their_forms(text, minutes):
 @pytest.mark.parametrize(
     ("gres", "gpus"),
     [
-        ("(null)", []), ("gpu:2", [("", 2)]), ("gpu:a100:4", [("a100", 4)]), ("gpu", [("", 1)]), ("shard:8", []),
+        ("(null)", []), ("gpu:2", [("", 2)]), ("gpu:a100:4", [("a100", 4)]), ("gpu", [("", 1)]), ("shard:8", []), ("gpu:1g.5gb:7", [("1g.5gb", 7)]),
         ("gpu:a100:4(S:0-1),shard:8", [("a100", 4)]), ("gpu:a100:2,gpu:h100_80gb:1", [("a100", 2), ("h100_80gb", 1)]),
     ],
 )  # fmt: skip
