@@ -282,7 +282,8 @@ def _timing(arguments: argparse.Namespace) -> None:
     try:  # an estimate needs the run's configuration and events, the rest only its benchmarks
         rows = _usage(run, load_config(io.read(run / "summary.json", Json).tree["config"]))
     except (CathodeError, KeyError, TypeError) as error:
-        log.warning("no estimate: %s", error)
+        why = error if isinstance(error, CathodeError) else f"{run}/summary.json holds no configuration"
+        log.warning("no estimate: %s", why)
         rows = _usage(run, None)
     if not rows:
         raise ArtefactError(
