@@ -48,8 +48,9 @@ format: setup     ## rewrite sources in house style
 	$(BIN)/ruff check --fix cathode tests tools benchmarks
 	$(BIN)/snakefmt Snakefile workflow
 
-schema: setup     ## regenerate config/schema.json
-	$(BIN)/cathode schema > config/schema.json
+schema: setup     ## regenerate the JSON schemas of configuration and results
+	$(BIN)/cathode schema config > config/schema.json
+	for name in summary overdispersion background_only injection limits; do $(BIN)/cathode schema $$name > schema/$$name.json; done
 
 clean:            ## remove results and the environment
 	rm -rf results/demo .snakemake $(VENV)

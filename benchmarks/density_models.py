@@ -25,25 +25,22 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from cathode.classifier import ClassifierSettings, Sample, assign_folds, cross_fit
-from cathode.classifier.methods import score_cathode, score_cwola
+from cathode.classifier.against_strips import score_against_strips
+from cathode.classifier.against_template import score_against_template
+from cathode.classifier.folds import Sample, assign_folds, cross_fit
+from cathode.classifier.settings import ClassifierSettings
 from cathode.config import load_config
-from cathode.counts import count_passing, efficiency_scores
-from cathode.intake import prepare_events
-from cathode.metrics import roc
-from cathode.template import (
-    SPLINE_SETTINGS,
-    DensityEnsemble,
-    FlowDensity,
-    FlowSettings,
-    HistogramDensity,
-    MassModel,
-    MassSettings,
-    TemplateSettings,
-    sample_template,
-    transport_template,
-)
-from cathode.template.histogram import HistogramSettings
+from cathode.density.ensemble import DensityEnsemble
+from cathode.density.flows import FlowDensity
+from cathode.density.histogram import HistogramDensity
+from cathode.density.settings import SPLINE_SETTINGS, FlowSettings, HistogramSettings
+from cathode.events import Events, Role
+from cathode.inference.counts import count_passing, efficiency_scores
+from cathode.inference.truth import roc
+from cathode.intake.prepare import prepare_events
+from cathode.spectrum.sideband_model import MassModel
+from cathode.template.make import sample_template, transport_template
+from cathode.template.settings import TemplateSettings
 
 MODELS = {
     "histogram, transported (default)": (HistogramSettings(), "sidebands"),
@@ -79,7 +76,6 @@ def main(out: str, *wanted: str) -> None:
     events, label = p.events, p.labels.label
     sideband, inside = window.in_sideband(events.mass), window.in_signal(events.mass)
     truth = events[inside & (label == 0)]
-    spare = p.spare[window.in_signal(p.spare.mass)].features
     half = np.random.default_rng(1).permutation(len(truth)) < len(truth) // 2
     path = Path(out)
     results = json.loads(path.read_text()) if path.exists() else {}
@@ -90,58 +86,47 @@ def main(out: str, *wanted: str) -> None:
         if settings not in fitted:
             start = time.process_time()
             cls = HistogramDensity if isinstance(settings, HistogramSettings) else FlowDensity
-            weights = np.ones((1, int(sideband.sum())))
-            density = cls.fit(settings, events.features[sideband], events.mass[sideband], weights, [1], progress=report)
+            x, m = events.features[sideband], events.mass[sideband]
+            density = cls.fit(x, m, settings=settings, seeds=[1], progress=report)
             fitted[settings] = (density, time.process_time() - start)
         density, train = fitted[settings]
-        ensemble = DensityEnsemble(density, 1, 1, MassModel.fit(events.mass, window, MassSettings()))
+        ensemble = DensityEnsemble(name, density, 1, 1, MassModel.fit(events.mass, window))
         n = int(inside.sum())
         start = time.process_time()
         if base == "model":
             template = sample_template(ensemble, events.names, window, n_train=4 * n, n_efficiency=20 * n, seed=2)
         else:
-            template = transport_template(
-                ensemble,
-                events.names,
-                events.features,
-                events.mass,
-                events.row,
-                window,
-                TemplateSettings(guard=0.0),
-                seed=2,
-            )
+            template = transport_template(ensemble, events, window, TemplateSettings(guard=0.0), seed=2)
         sampling = time.process_time() - start
-        common = {"seed": 3}
-        no_signal = score_cathode(
-            truth.features, truth.mass, truth.row, window, template, spare, ClassifierSettings(), **common
-        )
-        hunt = score_cathode(
-            events.features, events.mass, events.row, window, template, spare, ClassifierSettings(), **common
-        )
+        against = {"template": template, "spare": p.spare, "seed": 3}
+        no_signal = score_against_template(truth, window, ClassifierSettings(), **against)
+        hunt = score_against_template(events, window, ClassifierSettings(), **against)
         results[name] = {
             "train_cpu_s": train,
             "template_cpu_s": sampling,
             "epochs": settings.epochs,
-            "auc": closure_auc(truth.features, template.features[template.part == 0][: 3 * len(truth)]),
+            "auc": closure_auc(truth.features, template.features[template.role == Role.TRAIN][: 3 * len(truth)]),
             **summary(no_signal, hunt, label[inside]),
         }
         path.write_text(json.dumps(results, indent=1) + "\n")
         sys.stderr.write(f"\n{name}: {json.dumps(results[name])}\n")
-    no_signal = score_cwola(
-        np.concatenate([events[~inside].features, truth.features]),
-        np.concatenate([events[~inside].mass, truth.mass]),
-        np.concatenate([events[~inside].row, truth.row]),
-        window, spare, ClassifierSettings(), seed=3,
-    )  # fmt: skip
-    hunt = score_cwola(events.features, events.mass, events.row, window, spare, ClassifierSettings(), seed=3)
+    outside = events[~inside]
+    background = Events(
+        events.names,
+        np.concatenate([outside.row, truth.row]),
+        np.concatenate([outside.mass, truth.mass]),
+        np.concatenate([outside.features, truth.features]),
+    )
+    no_signal = score_against_strips(background, window, ClassifierSettings(), spare=p.spare, seed=3)
+    hunt = score_against_strips(events, window, ClassifierSettings(), spare=p.spare, seed=3)
     results["CWoLa (recorded strips)"] = summary(no_signal, hunt, label[inside])
     path.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def summary(no_signal, hunt, label) -> dict[str, object]:  # type: ignore[no-untyped-def]
     """Closure behind the cuts without signal, and sensitivity with it."""
-    counts = [count_passing(no_signal.scores, eps) for eps in WORKING_POINTS]
-    score, _, spare = efficiency_scores(hunt.scores)
+    counts = [count_passing(no_signal.splits, eps) for eps in WORKING_POINTS]
+    score, _, spare = efficiency_scores(hunt.splits)
     curve = roc(np.concatenate([score[label == 1], spare]), score[label == 0])
     return {
         "observed_over_predicted": {f"{c.eps_bkg:g}": [c.n_obs / c.n_bkg, np.sqrt(c.n_obs) / c.n_bkg] for c in counts},

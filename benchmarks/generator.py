@@ -18,8 +18,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import chi2
 
-from cathode.generator import GeneratorSettings, generate
-from cathode.intake.lhco import JET_COLUMNS, derive_dijet
+from cathode.dijets.columns import JET_COLUMNS, derive_dijet
+from cathode.generator.generate import generate_events
+from cathode.generator.settings import GeneratorSettings
 from cathode.intake.tables import read_table
 
 VARIABLES = {  # name: label, range of the histogram
@@ -56,7 +57,7 @@ def main() -> None:
     derived = {}
     for process, seed in SEEDS.items():
         start = time.process_time()
-        made = generate(process, GeneratorSettings(), getattr(given, process), seed=seed)
+        made = generate_events(process, GeneratorSettings(), getattr(given, process), seed=seed)
         spent = time.process_time() - start
         columns = {c: made.features[:, j].astype(float) for j, c in enumerate(JET_COLUMNS)}
         derived[process] = derive_dijet(columns)

@@ -74,13 +74,25 @@ def measure(n: int, n_features: int, folder: Path) -> dict[str, object]:
     path.write_text(yaml.safe_dump(config))
     common = ["--window", "m3500", "--config", str(path)]
     events, labels, spare = (str(folder / f"{x}.parquet") for x in ("events", "labels", "spare"))
+    intake = str(folder / "intake.json")
     density, template, scores = (str(folder / x) for x in ("density.npz", "template.parquet", "scores.npz"))
     steps = {
-        "prepare": run("prepare", "--config", str(path), "--out", events, labels, spare),
+        "prepare": run("prepare", "--config", str(path), "--out", events, labels, spare, intake),
         "fit_density": run("fit-density", "--events", events, *common, "--out", density),
-        "sample_template": run("sample-template", "--events", events, "--density", density, *common, "--out", template),
-        "score_cathode": run(
-            "score-cathode", "--events", events, "--template", template, "--spare", spare, *common, "--out", scores
+        "make_template": run("make-template", "--events", events, "--density", density, *common, "--out", template),
+        "score": run(
+            "score",
+            "--events",
+            events,
+            "--template",
+            template,
+            "--spare",
+            spare,
+            "--method",
+            "cathode",
+            *common,
+            "--out",
+            scores,
         ),
     }
     table.unlink()

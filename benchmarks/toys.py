@@ -26,7 +26,16 @@ def main(toys: int = 10_000, windows: int = 20) -> None:
     own = time.process_time() - start
     start, fits = time.process_time(), 50
     for i in range(fits):
-        counting = Counting("toy", float(n[i, 10]), float(m[i, 10] / 3), float(m[i, 10]), 0.01, 0.02, 0.05, 12)
+        counting = Counting(
+            name="toy",
+            n_obs=float(n[i, 10]),
+            n_bkg=float(m[i, 10] / 3),
+            m=float(m[i, 10]),
+            initialisation=0.01,
+            bootstrap=0.02,
+            non_closure=0.05,
+            nu=12,
+        )
         z_pyhf(build_workspace(counting))
     pyhf = (time.process_time() - start) / fits * toys * windows
     print(json.dumps({"toys": toys, "windows": windows, "primary_cpu_s": own, "pyhf_cpu_s_scaled_up": pyhf}))  # noqa: T201

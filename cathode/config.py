@@ -1,12 +1,11 @@
 """The configuration: every room's settings composed, loaded from YAML, checked, and cut into what a step may see.
 
-This is the only module that knows YAML and pydantic. Defaults live in the rooms' settings classes and nowhere else.
+Defaults live in the rooms' settings classes; what the bundled sample adds to them is here (`_with_truth`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import typing
@@ -16,17 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
 
-from cathode.classifier import ClassifierSettings
-from cathode.classifier.methods import METHODS, NEED_LABELS
-from cathode.closure import ClosureSettings
-from cathode.errors import ConfigError
-from cathode.generator import GeneratorSettings
+from cathode.classifier.methods import find_method, searches
+from cathode.classifier.settings import ClassifierSettings
+from cathode.density.registry import is_transportable, settings_of
+from cathode.density.settings import DensitySettings
+from cathode.errors import ConfigError, nearest
+from cathode.generator.settings import GeneratorSettings
+from cathode.inference.settings import ClosureSettings
 from cathode.intake.settings import DataSettings, InjectionSettings
-from cathode.regions import Window, WindowSettings
+from cathode.regions import Interval, Window, WindowSettings
+from cathode.schema import MismatchError, dump, json_schema, parse
 from cathode.stats.settings import CalibrationSettings, StatisticsSettings
-from cathode.template import BackgroundSettings, TemplateSettings
+from cathode.template.settings import TemplateSettings
 
 DEMO_SIGNAL = 360
 
@@ -39,12 +40,18 @@ class Config:
         run: name of the run; results go to <results_dir>/<run>/.
         seed: the one seed, all others derive from it.
         results_dir: output folder.
-        data, injection, windows: what is hunted in, and where.
+        data: where events come from and what of them is used.
+        injection: how much labelled signal stays in the data.
         generator: how events are generated with data.source: pythia.
+        windows: where the hunt looks.
         methods: cathode, cwola; with labels also idealised, supervised.
-        background, template, classifier, closure, statistics: how.
+        background: the density of the features given the mass, and its ensemble.
+        template: how background is made in the signal region.
+        classifier: what is trained to find the signal.
         working_points: background efficiencies at which events are selected.
-        blind: no signal-region event is read by any step.
+        closure: the held-out closure test.
+        statistics: how counts become significances.
+        blind: no signal-region event is used by any step.
         device: auto (a GPU when there is one), cpu or cuda.
     """
 
@@ -56,7 +63,7 @@ class Config:
     generator: GeneratorSettings = GeneratorSettings()
     windows: WindowSettings = WindowSettings()
     methods: tuple[str, ...] = ("cathode", "cwola")
-    background: BackgroundSettings = BackgroundSettings()
+    background: DensitySettings = DensitySettings()
     template: TemplateSettings = TemplateSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     working_points: tuple[float, ...] = (0.1, 0.01, 0.001)
@@ -74,14 +81,28 @@ class Config:
         if not self.working_points or len(set(self.working_points)) < len(self.working_points):
             raise ConfigError("working_points: expected at least one, none repeated")
         for method in self.methods:
-            if method not in METHODS:
-                raise ConfigError(f"methods: found {method}{_nearest(method, METHODS)}, expected {', '.join(METHODS)}")
-            if method in NEED_LABELS and self.data.label is None:
+            if find_method(method).uses_labels and self.data.label is None:
                 raise ConfigError(f"methods: {method} needs truth labels, expected data.label to name their column")
         if not self.methods or len(set(self.methods)) < len(self.methods):
             raise ConfigError("methods: expected at least one, none repeated")
         if self.injection.n_signal is not None and self.data.label is None:
             raise ConfigError("injection.n_signal: needs truth labels, expected data.label to name their column")
+        settings_of(self.background.model, self.background)
+        if self.template.base == "sidebands" and not is_transportable(self.background.model):
+            raise ConfigError(
+                f"background.model: {self.background.model} has no encode and decode, which template.base: sidebands needs; "
+                "expected template.base: model"
+            )
+
+    @property
+    def searches(self) -> list[str]:
+        """The methods that use no labels."""
+        return searches(self.methods)
+
+    @property
+    def density_model(self) -> str:
+        """Name of the density; what a step must know to read one."""
+        return self.background.model
 
     @property
     def regions(self) -> dict[str, Window]:
@@ -93,13 +114,13 @@ class Config:
         return {name: dataclasses.replace(w, hidden=hidden) for name, w in windows.items()}
 
     @property
-    def mass_range(self) -> tuple[float, float]:
+    def mass_range(self) -> Interval:
         """The mass range in GeV."""
         low, high = self.windows.range
         return low * self.data.unit, high * self.data.unit
 
     @property
-    def blinded(self) -> tuple[tuple[float, float], ...]:
+    def blinded(self) -> tuple[Interval, ...]:
         """Intervals (GeV) whose events are dropped at intake: all signal regions when blind, else none."""
         return tuple(w.signal for w in self.windows.windows(self.data.unit).values()) if self.blind else ()
 
@@ -117,7 +138,7 @@ class Config:
     @property
     def generated_folder(self) -> str:
         """Where generated events go; runs with the same simulation share them."""
-        tree = json.dumps(_adapter(GeneratorSettings).dump_python(self.simulation, mode="json"), sort_keys=True)
+        tree = json.dumps(dump(GeneratorSettings, self.simulation), sort_keys=True)
         return f"{self.results_dir}/generated/{hashlib.sha256(tree.encode()).hexdigest()[:12]}"
 
     @property
@@ -127,17 +148,12 @@ class Config:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, defaults included."""
-        return typing.cast(dict[str, Any], _adapter(Config).dump_python(self, mode="json"))
+        return typing.cast(dict[str, Any], dump(Config, self))
 
     def sha256(self) -> str:
         """Checksum of everything that can change a number (not where results go or on what device)."""
         tree = {k: v for k, v in self.as_dict().items() if k not in ("run", "results_dir", "device")}
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
-
-
-@lru_cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
 
 
 def load_config(source: str | Path | dict[str, Any] | None = None) -> Config:
@@ -154,57 +170,33 @@ def load_config(source: str | Path | dict[str, Any] | None = None) -> Config:
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         raise ConfigError(f"{where}: found {type(tree).__name__}, expected keys and values")
-    tree = dict(tree)
-    data = tree.get("data")
-    source_kind = data.get("source", "demo") if isinstance(data, dict) else "demo" if data is None else None
-    if source_kind in ("demo", "pythia"):  # both know the truth
+    return typing.cast(Config, validate(Config, _with_truth(tree), where))
+
+
+def _with_truth(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with the label of the sources that know the truth, and the signal that the bundled sample keeps."""
+    tree, data = dict(tree), tree.get("data")
+    source = data.get("source", "demo") if isinstance(data, dict) else "demo" if data is None else None
+    if source in ("demo", "pythia"):
         tree["data"] = {"label": "label"} | {k: v for k, v in (data or {}).items() if v is not None or k != "label"}
-    if source_kind == "demo":
+    if source == "demo":
         injection = tree.get("injection")
         if injection is None or (isinstance(injection, dict) and injection.get("n_signal") is None):
             tree["injection"] = (injection or {}) | {"n_signal": DEMO_SIGNAL}
-    return typing.cast(Config, validate(Config, tree, where))
+    return tree
 
 
 def validate(kind: Any, tree: Any, where: str) -> Any:
-    """An object of settings class `kind` from plain values; unknown keys and wrong types are ConfigErrors."""
-    _check_keys(kind, tree, where, "")
+    """An object of settings class `kind` from plain values; unknown keys, wrong types and impossible values are ConfigErrors."""
     try:
-        return _adapter(kind).validate_json(json.dumps(tree, default=str), strict=True)
-    except ConfigError as error:
+        return parse(kind, tree)
+    except (ConfigError, MismatchError) as error:
         raise ConfigError(f"{where}: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{where}: {key}: found {first['input']!r}, expected: {first['msg']}") from error
 
 
-def _nearest(name: str, known: typing.Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
-def _check_keys(kind: Any, tree: Any, where: str, path: str) -> None:
-    """Refuse keys that `kind` or any settings class inside it does not have."""
-    for option in typing.get_args(kind) if not dataclasses.is_dataclass(kind) else (kind,):
-        if dataclasses.is_dataclass(option) and isinstance(tree, dict):
-            hints = typing.get_type_hints(option)
-            known = [f.name for f in dataclasses.fields(option)]
-            for key, value in tree.items():
-                if key not in known:
-                    raise ConfigError(
-                        f"{where}: unknown key {path}{key}{_nearest(key, known)}; known here: {', '.join(known)}"
-                    )
-                _check_keys(hints[key], value, where, f"{path}{key}.")
-
-
-def json_schema() -> dict[str, Any]:
+def config_schema() -> dict[str, Any]:
     """JSON schema of the configuration file, for editors."""
-    schema = _adapter(Config).json_schema()
-    for part in (schema, *schema.get("$defs", {}).values()):
-        if part.get("type") == "object" and "properties" in part:
-            part["additionalProperties"] = False
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "cathode configuration", **schema}
+    return json_schema(Config, "cathode configuration")
 
 
 def dump_sections(config: Config, names: typing.Iterable[str], window: str | None = None) -> dict[str, Any]:
@@ -217,7 +209,7 @@ def dump_sections(config: Config, names: typing.Iterable[str], window: str | Non
             "statistics": dataclasses.replace(config.statistics, calibration=CalibrationSettings()),
         }
         value = special[name] if name in special else getattr(config, name)
-        out[name] = _adapter(_section_kinds()[name]).dump_python(value, mode="json")
+        out[name] = dump(_section_kinds()[name], value)
     return out
 
 
@@ -229,8 +221,9 @@ def _section_kinds() -> dict[str, Any]:
         "window": Window,
         "calibration": CalibrationSettings,
         "simulation": GeneratorSettings,
-        "mass_range": tuple[float, float],
-        "blinded": tuple[tuple[float, float], ...],
+        "mass_range": Interval,
+        "blinded": tuple[Interval, ...],
+        "density_model": str,
     }
 
 
@@ -238,5 +231,5 @@ def load_section(name: str, value: Any) -> Any:
     """The inverse of `dump_sections` for one section."""
     kinds = _section_kinds()
     if name not in kinds:
-        raise ConfigError(f"--config: unknown section {name}{_nearest(name, kinds)}")
+        raise ConfigError(f"--config: unknown section {name}{nearest(name, kinds)}")
     return validate(kinds[name], value, f"--config: {name}")

@@ -1,5 +1,8 @@
 """Everything that cathode raises on purpose. The command line turns these into one line and exit code 2."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class CathodeError(Exception):
     """A problem that the user can mend: the message says what was found, what was expected, and where, in one line."""
@@ -28,3 +31,9 @@ def reason(error: Exception) -> str:
     """First line of what a library said of a file that it could not read; a damaged one may also ask for absurd memory."""
     said = (str(error).strip() or type(error).__name__).splitlines()[0]
     return f"{said} (out of memory: ask for more, unless it is damaged)" if isinstance(error, MemoryError) else said
+
+
+def nearest(name: object, known: Iterable[object]) -> str:
+    """Words for the known name nearest to a misspelt one; empty where none is near."""
+    near = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

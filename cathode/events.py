@@ -1,17 +1,23 @@
-"""The one in-memory form of events that every stage after intake works on."""
+"""The tables that every stage after intake works on: recorded events, their truth, and background made for a signal region."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from cathode.artefacts import artefact
 from cathode.errors import DataError
+from cathode.regions import Interval, in_interval
 
 Array = NDArray[np.float64]
 
 
+@artefact("events", "parquet")
 @dataclass(frozen=True)
 class Events:
     """Validated events. Truth labels are not part of it: they live in `Labels`, which only the evaluation reads.
@@ -36,6 +42,32 @@ class Events:
                 f"expected ({n},), ({n},), ({n}, {len(self.names)})"
             )
 
+    @classmethod
+    def from_frame(
+        cls, table: Any, *, mass: str, features: Iterable[str], range: Interval | None = None, where: str = "table"
+    ) -> Events:
+        """Events of a DataFrame or of a dictionary of equally long arrays; `mass` in GeV.
+
+        Args:
+            table: columns by name.
+            mass: column of the resonant variable.
+            features: columns that the models see.
+            range: keep masses in [low, high) only; None keeps all.
+            where: what messages call the table.
+
+        Raises DataError for a column that is absent, not numeric, or holds NaN or infinite values (count and first row).
+        """
+        columns = as_columns(table)
+        names = tuple(features)
+        for name in (mass, *names):
+            if name not in columns:
+                raise DataError(f"{where}: column {name} not found (columns: {', '.join(columns)})")
+        row = np.arange(len(columns[mass]))
+        m = numbers(columns[mass], mass, row, where)
+        x = np.stack([numbers(columns[name], name, row, where) for name in names], axis=1)
+        events = cls(names, row, m, x)
+        return events if range is None else events[in_interval(m, range)]
+
     def __len__(self) -> int:
         return len(self.mass)
 
@@ -48,6 +80,42 @@ class Events:
         return order[np.searchsorted(self.row, row, sorter=order)]
 
 
+def as_columns(table: Any) -> dict[str, NDArray[Any]]:
+    """Columns by name of a DataFrame or a mapping of arrays. Raises DataError for repeated names, unequal lengths and anything else."""
+    if hasattr(table, "columns") and hasattr(table, "to_numpy"):
+        names = [str(name) for name in table.columns]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise DataError(f"table: column {twice[0]} occurs more than once, expected names of their own")
+        columns = {name: table.iloc[:, j].to_numpy() for j, name in enumerate(names)}
+    elif isinstance(table, Mapping):
+        columns = {str(name): np.asarray(values) for name, values in table.items()}
+    else:
+        raise DataError(f"table: found {type(table).__name__}, expected a DataFrame or a dictionary of arrays")
+    lengths = {name: len(values) if values.ndim else -1 for name, values in columns.items()}
+    if len(set(lengths.values())) > 1 or -1 in lengths.values():
+        raise DataError(f"table: columns differ in length: {lengths}")
+    return columns
+
+
+def numbers(values: ArrayLike, name: str, row: NDArray[np.int64], where: str) -> Array:
+    """The rows `row` of a column as finite double precision numbers. Raises DataError with the column, the count and the first row."""
+    given = np.asarray(values)
+    try:
+        out = np.asarray(given[row], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: column {name} holds {given.dtype} values, expected numbers") from error
+    if out.ndim != 1:
+        raise DataError(f"{where}: column {name} has shape {out.shape}, expected one number per event")
+    bad = ~np.isfinite(out)
+    if bad.any():
+        raise DataError(
+            f"{where}: column {name} has {int(bad.sum())} NaN or infinite values, first in row {row[np.argmax(bad)]}; "
+            "expected finite numbers (data.select can drop rows)"
+        )
+    return out
+
+
+@artefact("labels", "parquet")
 @dataclass(frozen=True)
 class Labels:
     """Truth labels in the order of the events they belong to; empty when the input has none.
@@ -62,3 +130,69 @@ class Labels:
     def known(self) -> bool:
         """Whether the input had labels."""
         return len(self.label) > 0
+
+
+@artefact("intake", "json")
+@dataclass(frozen=True, kw_only=True)
+class Intake:
+    """What became of the events that were read. When blind, numbers that would tell how many are hidden are null.
+
+    Attributes:
+        read: events in the input.
+        kept: events that the hunt works on.
+        dropped: how many of the others went, by reason: `select` (the configuration's selection), `range` (mass outside), `injection`
+            (labelled signal that was left out).
+        duplicates: kept events that repeat an earlier one exactly.
+    """
+
+    read: int | None
+    kept: int
+    dropped: dict[str, int] | None
+    duplicates: int
+
+
+class Role(IntEnum):
+    """What a reference event is for: classifiers learn from it, or it sets thresholds, or measures what they let through, or both."""
+
+    TRAIN = 0
+    THRESHOLD = 1
+    EFFICIENCY = 2
+    THRESHOLD_AND_EFFICIENCY = 3
+
+
+@artefact("template", "parquet")
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """Background made for a signal region.
+
+    Attributes:
+        names: feature names.
+        mass: (n,) GeV.
+        features: (n, d).
+        member: (n,) density member that made the event.
+        role: (n,) see `Role`.
+        source: (n,) index of the recorded event behind it; without one, a number of its own. Events of one source are
+            not independent: a classifier that is trained on some may not measure others.
+        row: (n,) input row of that recorded event; -1 without one.
+        weight: (n,) event weights.
+        transported: whether events have recorded sources.
+        n_bootstraps: R of the density ensemble.
+        n_seeds: K of the density ensemble.
+    """
+
+    names: tuple[str, ...]
+    mass: Array
+    features: Array
+    member: NDArray[np.integer]
+    role: NDArray[np.integer]
+    source: NDArray[np.integer]
+    row: NDArray[np.integer]
+    weight: Array
+    transported: bool
+    n_bootstraps: int
+    n_seeds: int
+
+    @property
+    def held(self) -> NDArray[np.bool_]:
+        """Mask `(n,)` of the events that classifiers are not trained on."""
+        return np.asarray(self.role != Role.TRAIN)

@@ -1,77 +1,52 @@
-"""The only module that opens artefacts: typed objects in parquet, npz or JSON, each with a header.
+"""Artefacts as files: typed objects in parquet, npz or JSON, each with a header, written whole or not at all.
 
 The header is one sorted JSON string: schema `cathode/<kind>/<version>`, the step that made the file with the package's
 version, and the SHA-256 of every input. It holds no time, host or path, so equal inputs give equal bytes. Files are
-written to a temporary name and renamed: nothing unfinished ever carries a final name.
+written to a temporary name and renamed: nothing unfinished ever carries a final name. What a class is stored as stands beside it
+(`cathode.artefacts`), so that reading one kind imports no other.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import glob
 import hashlib
 import json
 import os
 import shutil
+import types
+import typing
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pydantic import TypeAdapter, ValidationError
 
-from cathode.classifier import Scored, Scores
-from cathode.closure import Closure
+from cathode.artefacts import Kind, kind_of
+from cathode.density.registry import Density, stored_class
 from cathode.errors import ArtefactError, reason
-from cathode.events import Events, Labels
-from cathode.generator import Generated
-from cathode.results import Estimates, Figures, Hunts, Json, Page, PseudoExperiments, Selected, Truth
-from cathode.sidebands import SidebandClosure
-from cathode.stats.spectrum_scan import SpectrumScan
-from cathode.template import DensityEnsemble, Template
-from cathode.template.flows import FlowDensity, FlowSettings
-from cathode.template.histogram import HistogramDensity, HistogramSettings
-from cathode.template.mass import MassModel
-from cathode.template.scaling import Gaussianiser, LogitScaler
+from cathode.results import Page, Picture, Workspace
+from cathode.schema import MismatchError, dump, parse
 
-VERSION = 1
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
 _ROWS = 1 << 20  # rows written at once
 _ZIP64 = 1 << 30  # bytes of an array from which its entry in an archive is of the large kind
-_NESTED = {
-    c.__name__: c
-    for c in (
-        DensityEnsemble, HistogramDensity, HistogramSettings, FlowDensity, FlowSettings, Gaussianiser, LogitScaler,
-        MassModel, Scored, Scores,
-    )
-}  # fmt: skip
-_KINDS: dict[type, tuple[str, str]] = {
-    Generated: ("generated", "parquet"),
-    Events: ("events", "parquet"),
-    Labels: ("labels", "parquet"),
-    Template: ("template", "parquet"),
-    Selected: ("selected", "parquet"),
-    DensityEnsemble: ("density", "npz"),
-    Scored: ("scores", "npz"),
-    Closure: ("closure", "json"),
-    SidebandClosure: ("sideband_closure", "json"),
-    Estimates: ("background", "json"),
-    Hunts: ("hunts", "json"),
-    SpectrumScan: ("spectrum_scan", "json"),
-    Truth: ("truth", "json"),
-    PseudoExperiments: ("pseudo_experiments", "json"),
-    Json: ("json", "raw"),
-    Page: ("page", "raw"),
-    Figures: ("figures", "folder"),
-}
 
 
 @dataclass(frozen=True)
 class Made:
-    """Where an artefact comes from: step, package version and checksums of the inputs by name."""
+    """Where an artefact comes from.
+
+    Attributes:
+        step: that made it.
+        version: of the package.
+        inputs: checksums by name.
+    """
 
     step: str
     version: str
@@ -80,11 +55,8 @@ class Made:
 
 def sha256(path: Path) -> str:
     """Checksum of a file."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write(obj: Any, path: Path, made: Made) -> None:
@@ -98,59 +70,97 @@ def write(obj: Any, path: Path, made: Made) -> None:
 
 
 def _write(obj: Any, path: Path, made: Made) -> None:
-    kind, form = _KINDS[type(obj)]
-    header = json.dumps({"schema": f"cathode/{kind}/{VERSION}", "made": dataclasses.asdict(made)}, sort_keys=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if form == "folder":
-        _write_figures(obj, path)
+    kind = kind_of(type(obj))
+    header = json.dumps({"schema": kind.schema, "made": dataclasses.asdict(made)}, sort_keys=True)
+    if kind.form == "folder":
+        for name, content in obj.files.items():
+            _replace(path / name, functools.partial(_write_bytes, content))
         return
     writers: dict[str, Callable[[Any, Path, str], None]] = {
         "parquet": _write_parquet,
         "npz": _write_npz,
         "json": _write_json,
+        "document": _write_document,
         "raw": _write_raw,
     }
+    _replace(path, lambda part: writers[kind.form](obj, part, header))
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
+
+
+def _replace(path: Path, write_to: Callable[[Path], Any]) -> None:
+    """Let `write_to` fill a temporary file, and give it its final name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         left.unlink(missing_ok=True)  # of a job that was killed
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        writers[form](obj, temporary, header)
+        write_to(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def read(path: Path, kind: type) -> Any:
-    """Read an artefact of the given class. Raises ArtefactError for anything else, naming what was found."""
-    name, form = _KINDS[kind]
-    readers: dict[str, Callable[[Path, type, str], Any]] = {
+def read(path: Path, cls: type, *, density_model: str = "histogram") -> Any:
+    """Read an artefact of the given class. Raises ArtefactError for anything else, naming what was found.
+
+    `density_model` is the density that the configuration names: besides those of the package, a file can hold no other.
+    """
+    kind = kind_of(cls)
+    readers: dict[str, Callable[[Path, type, Kind], Any]] = {
         "parquet": _read_parquet,
-        "npz": _read_npz,
+        "npz": lambda p, c, k: _read_npz(p, c, k, density_model),
         "json": _read_json,
+        "document": _read_document,
         "raw": _read_raw,
     }
     if not path.is_file():
-        raise ArtefactError(f"{path}: no such file, expected a cathode/{name} artefact")
+        raise ArtefactError(f"{path}: no such file, expected a {kind.name} ({kind.schema})")
     try:
-        return readers[form](path, kind, f"cathode/{name}/{VERSION}")
+        return readers[kind.form](path, cls, kind)
     except ArtefactError:
         raise
     except Exception as error:  # a damaged file may fail anywhere in its library
         raise ArtefactError(
-            f"{path}: expected cathode/{name}/{VERSION}, found a damaged or foreign file: {reason(error)}"
+            f"{path}: expected {kind.schema}, found a damaged or foreign file: {reason(error)}"
         ) from error
 
 
-def _check(header: str | None, expected: str, path: Path) -> None:
-    found = json.loads(header)["schema"] if header else "a file without header"
-    if found != expected:
-        raise ArtefactError(f"{path}: expected {expected}, found {found}")
+def read_column(path: Path, cls: type, name: str) -> np.ndarray[Any, Any]:
+    """One column of a parquet artefact. Raises ArtefactError as `read`."""
+    import pyarrow.parquet as pq
+
+    kind = kind_of(cls)
+    try:
+        file = pq.ParquetFile(path, pre_buffer=False)
+        _check(_schema_of((file.schema_arrow.metadata or {}).get(b"cathode", b"").decode()), kind, path)
+        return _column(file, name)
+    except ArtefactError:
+        raise
+    except Exception as error:
+        raise ArtefactError(
+            f"{path}: expected {kind.schema}, found a damaged or foreign file: {reason(error)}"
+        ) from error
+
+
+def _check(found: Any, kind: Kind, path: Path) -> None:
+    if found != kind.schema:
+        raise ArtefactError(f"{path}: expected {kind.schema}, found {found or 'a file without header'}")
+
+
+def _schema_of(header: str) -> Any:
+    return json.loads(header)["schema"] if header else None
 
 
 # --- parquet: one column per feature
 
 
 def _write_parquet(obj: Any, path: Path, header: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     columns: dict[str, Any] = {}
     constant: dict[str, Any] = {}
     for field in dataclasses.fields(obj):
@@ -175,13 +185,15 @@ def _write_parquet(obj: Any, path: Path, header: str) -> None:
             writer.close()
 
 
-def _read_parquet(path: Path, kind: type, expected: str) -> Any:
+def _read_parquet(path: Path, cls: type, kind: Kind) -> Any:
+    import pyarrow.parquet as pq
+
     file = pq.ParquetFile(path, pre_buffer=False)  # buffers would be kept as long as the file is open
     metadata = file.schema_arrow.metadata or {}
-    _check(metadata.get(b"cathode", b"").decode() or None, expected, path)
+    _check(_schema_of(metadata.get(b"cathode", b"").decode()), kind, path)
     constant = json.loads(metadata[b"constant"])
     values: dict[str, Any] = {}
-    for field in dataclasses.fields(kind):
+    for field in dataclasses.fields(cls):
         if field.name == "names":
             values["names"] = tuple(constant["names"])
         elif isinstance(constant.get(field.name), list):
@@ -190,14 +202,18 @@ def _read_parquet(path: Path, kind: type, expected: str) -> Any:
             values[field.name] = constant[field.name]
         elif field.name == "features":
             names = constant["names"]
-            kind_of = file.schema_arrow.field(names[0]).type.to_pandas_dtype() if names else np.float64
-            values["features"] = np.empty((file.metadata.num_rows, len(names)), dtype=kind_of)
+            kind_of_column = file.schema_arrow.field(names[0]).type.to_pandas_dtype() if names else np.float64
+            values["features"] = np.empty((file.metadata.num_rows, len(names)), dtype=kind_of_column)
             for j, name in enumerate(names):
                 _fill(values["features"][:, j], file, name)
         else:
-            kind_of = file.schema_arrow.field(field.name).type.to_pandas_dtype()
-            values[field.name] = _fill(np.empty(file.metadata.num_rows, dtype=kind_of), file, field.name)
-    return kind(**values)
+            values[field.name] = _column(file, field.name)
+    return cls(**values)
+
+
+def _column(file: pq.ParquetFile, name: str) -> np.ndarray[Any, Any]:
+    kind_of_column = file.schema_arrow.field(name).type.to_pandas_dtype()
+    return _fill(np.empty(file.metadata.num_rows, dtype=kind_of_column), file, name)
 
 
 def _fill(out: np.ndarray[Any, Any], file: pq.ParquetFile, name: str) -> np.ndarray[Any, Any]:
@@ -229,18 +245,38 @@ def _encode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
     return value
 
 
-def _decode(value: Any, arrays: Any) -> Any:
+def _decode(value: Any, hint: Any, arrays: Any, density_model: str) -> Any:
+    """The object that was encoded, of the type that the annotation `hint` allows and of no other."""
+
+    def each(values: Any) -> list[Any]:
+        inner = typing.get_args(hint)
+        return [_decode(v, inner[0] if inner else None, arrays, density_model) for v in values]
+
     if isinstance(value, list):
-        return [_decode(v, arrays) for v in value]
+        return each(value)
     if not isinstance(value, dict):
         return value
     if "$array" in value:
         return arrays[value["$array"]]
     if "$dict" in value:
-        return {k: _decode(v, arrays) for k, v in value["$dict"].items()}
+        inner = (*typing.get_args(hint), None, None)[1]
+        return {k: _decode(v, inner, arrays, density_model) for k, v in value["$dict"].items()}
     if "$tuple" in value:
-        return tuple(_decode(v, arrays) for v in value["$tuple"])
-    return _NESTED[value["$type"]](**{k: _decode(v, arrays) for k, v in value["fields"].items()})
+        return tuple(each(value["$tuple"]))
+    cls = _class_of(value["$type"], hint, density_model)
+    hints = typing.get_type_hints(cls)
+    fields = {k: _decode(v, hints.get(k), arrays, density_model) for k, v in value["fields"].items()}
+    return cls(**fields)
+
+
+def _class_of(name: str, hint: Any, density_model: str) -> Any:
+    options: tuple[Any, ...] = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    found = next((o for o in options if hasattr(o, "__dataclass_fields__") and o.__name__ == name), None)
+    if hint is Density:
+        found = stored_class(name, density_model)
+    if found is None:
+        raise ArtefactError(f"found an object of class {name}, expected {getattr(hint, '__name__', hint)}")
+    return found
 
 
 def _write_npz(obj: Any, path: Path, header: str) -> None:
@@ -255,45 +291,59 @@ def _write_npz(obj: Any, path: Path, header: str) -> None:
                 np.lib.format.write_array(stream, array, allow_pickle=False)
 
 
-def _read_npz(path: Path, kind: type, expected: str) -> Any:
+def _read_npz(path: Path, cls: type, kind: Kind, density_model: str) -> Any:
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        _check(bytes(file["header"]).decode() if "header" in file.files else None, expected, path)
-        return _decode(json.loads(bytes(file["tree"]).decode()), {k: file[k] for k in file.files})
+        _check(_schema_of(bytes(file["header"]).decode() if "header" in file.files else ""), kind, path)
+        tree = json.loads(bytes(file["tree"]).decode())
+        return _decode(tree, cls, {k: file[k] for k in file.files}, density_model)
 
 
 # --- JSON
 
 
 def _write_json(obj: Any, path: Path, header: str) -> None:
-    tree = json.loads(header) | {"content": TypeAdapter(type(obj)).dump_python(obj, mode="json")}
+    tree = json.loads(header) | {"content": dump(type(obj), obj)}
     path.write_text(json.dumps(tree, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _read_json(path: Path, kind: type, expected: str) -> Any:
+def _read_json(path: Path, cls: type, kind: Kind) -> Any:
     tree = json.loads(path.read_text(encoding="utf-8"))
-    _check(json.dumps(tree) if isinstance(tree, dict) and "schema" in tree else None, expected, path)
+    _check(tree.get("schema") if isinstance(tree, dict) else None, kind, path)
+    return _validated(tree["content"], cls, kind, path)
+
+
+def _write_document(obj: Any, path: Path, header: str) -> None:
+    """A published file: its keys are the fields of the class, and it must be what the class, and so its schema, says."""
+    kind = kind_of(type(obj))
+    tree = dump(type(obj), obj)
+    _validated(tree, type(obj), kind, path)
+    text = json.dumps({"schema": kind.schema} | tree, indent=1, sort_keys=True, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _read_document(path: Path, cls: type, kind: Kind) -> Any:
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    _check(tree.pop("schema", None) if isinstance(tree, dict) else None, kind, path)
+    return _validated(tree, cls, kind, path)
+
+
+def _validated(tree: Any, cls: type, kind: Kind, path: Path) -> Any:
     try:
-        return TypeAdapter(kind).validate_json(json.dumps(tree["content"]), strict=True)
-    except ValidationError as error:
-        raise ArtefactError(f"{path}: {expected} with unexpected content: {error.errors()[0]['msg']}") from error
+        return parse(cls, tree)
+    except MismatchError as error:
+        raise ArtefactError(f"{path}: {kind.schema} with unexpected content: {error}") from error
 
 
-def _write_raw(obj: Any, path: Path, header: str) -> None:
+# --- formats of their own
+
+
+def _write_raw(obj: Page | Workspace, path: Path, header: str) -> None:
     text = obj.text if isinstance(obj, Page) else json.dumps(obj.tree, indent=1, sort_keys=True, allow_nan=False) + "\n"
     path.write_text(text, encoding="utf-8")
 
 
-def _read_raw(path: Path, kind: type, expected: str) -> Any:
+def _read_raw(path: Path, cls: type, kind: Kind) -> Page | Picture | Workspace:
+    if cls is Picture:
+        return Picture(path.stem, path.read_bytes())
     text = path.read_text(encoding="utf-8")
-    return Page(text) if kind is Page else Json(json.loads(text))
-
-
-def _write_figures(obj: Figures, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in obj.files.items():
-        temporary = folder / f".{name}.part"
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(folder / name)
-        finally:
-            temporary.unlink(missing_ok=True)
+    return Page(text) if cls is Page else Workspace(json.loads(text))

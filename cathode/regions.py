@@ -22,7 +22,14 @@ _MOST_WINDOWS = 1000
 
 @dataclass(frozen=True)
 class ScanSettings:
-    """Overlapping signal regions of one width, centred from `first` to `last` in steps of `step` (in `mass_unit`)."""
+    """Overlapping signal regions of one width, in the unit of the input (`data.mass_unit`).
+
+    Attributes:
+        first: centre of the first.
+        last: centre of the last, or a little beyond it.
+        width: of every signal region.
+        step: from centre to centre.
+    """
 
     first: float
     last: float
@@ -121,6 +128,16 @@ class Window:
     range: Interval
     hidden: tuple[Interval, ...] = ()
     counted: Interval | None = None
+
+    @classmethod
+    def around(cls, centre: float, *, width: float, range: Interval) -> Window:
+        """The window whose signal region is `width` wide around `centre` (GeV), hunted in `range`."""
+        return cls.between(centre - width / 2, centre + width / 2, range=range)
+
+    @classmethod
+    def between(cls, low: float, high: float, *, range: Interval) -> Window:
+        """The window with the signal region [low, high) (GeV), hunted in `range`. Raises ConfigError without a sideband on both sides."""
+        return next(iter(WindowSettings(range=range, signal_regions=((low, high),)).windows().values()))
 
     @property
     def counting(self) -> Interval:

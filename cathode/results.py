@@ -1,128 +1,581 @@
-"""Result containers that leave the analysis: plain values, ready for JSON."""
+"""What a hunt says: the entries of summary.json as frozen dataclasses, and the other containers that leave the analysis.
+
+The keys of the published JSON are the fields of these classes, and `schema/summary.json` is made from them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cathode.background import BackgroundEstimate
-from cathode.closure import ClosurePoint
-from cathode.counts import PassingCounts
+from cathode.artefacts import artefact
+from cathode.events import Intake
+from cathode.spectrum.mass_fit import MassFit, Sculpting
+from cathode.stats.counting import GenerativeHunt
+
+Array = NDArray[np.float64]
+
+SOURCES = {
+    "counting": "counting, background known",
+    "closure_shift": "mean non-closure applied",
+    "template": "template statistics",
+    "initialisation": "initialisation of the networks",
+    "bootstrap": "training data",
+    "non_closure": "non-closure of the interpolation",
+    "trials": "number of hunts",
+}
 
 
-@dataclass(frozen=True)
-class Estimates:
-    """Background estimates of one window and method, one per working point."""
+@dataclass(frozen=True, kw_only=True)
+class Sigma:
+    """Standard deviations of the expected background, in events, by source; null where a source does not apply.
+
+    Attributes:
+        template: statistics of the reference sample.
+        initialisation: of the networks.
+        bootstrap: statistics of the training data.
+        non_closure: of the interpolation.
+        total: quadratic sum.
+    """
+
+    template: float
+    initialisation: float | None
+    bootstrap: float | None
+    non_closure: float | None
+    total: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NonClosure:
+    """Bias of the method, measured in pseudo signal regions.
+
+    Attributes:
+        mean: log of observed over predicted.
+        sigma: standard deviation of the bias of a new region, in the log.
+        n_windows: pseudo signal regions behind it.
+    """
+
+    mean: float
+    sigma: float
+    n_windows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpectedEvents:
+    """Background in the signal region before the selection, by the mass fit of the sidebands.
+
+    Attributes:
+        value: events.
+        fit_error: standard deviation by the covariance of the fit; the choice of its function is not in it.
+    """
+
+    value: float
+    fit_error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalYield:
+    """Signal events behind the selection, the background taken from the mass fit of the sidebands.
+
+    Attributes:
+        value: events.
+        sigma: standard deviation.
+    """
+
+    value: float
+    sigma: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossChecks:
+    """Other significances of the same count, in standard deviations; none of them is the result.
+
+    Attributes:
+        z_slide: half ensembles against each other (display).
+        z_classical: (observed - expected) / sqrt(expected), no uncertainty of the background (display).
+        z_li_ma: Li and Ma, statistics of data and reference only.
+        z_pyhf: q0 of the published workspace.
+        z_mass_fit: count against a fit to the selected sidebands; no template.
+        z_sequential: classifiers that learn from lower folds only.
+    """
+
+    z_slide: float | None
+    z_classical: float | None
+    z_li_ma: float | None
+    z_pyhf: float | None
+    z_mass_fit: float | None
+    z_sequential: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """95 % CLs upper limit on signal events behind the selection.
+
+    Attributes:
+        s_obs: observed.
+        s_exp: expected at -2, -1, 0, 1, 2 standard deviations.
+    """
+
+    s_obs: float
+    s_exp: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Impacts:
+    """Standard deviations that the significance would gain if one source of uncertainty were known exactly.
+
+    Attributes:
+        template: statistics of the reference sample.
+        initialisation: of the networks.
+        bootstrap: statistics of the training data.
+        non_closure: of the interpolation.
+    """
+
+    template: float
+    initialisation: float
+    bootstrap: float
+    non_closure: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oversampling:
+    """Whether a larger reference sample would help.
+
+    Attributes:
+        passing: independent reference events that pass.
+        needed: from so many on their statistics are negligible.
+        enough: whether there are as many.
+    """
+
+    passing: float
+    needed: float
+    enough: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What the primary p-value is computed from, besides the numbers beside it: with these a reader can rederive it.
+
+    Attributes:
+        m: independent reference events that pass.
+        tau: their exposure over that of the signal region.
+        degrees_of_freedom: effective ones of the relative errors together (Student's t); null where there are none.
+        n_splits: fold splits that counts are averaged over.
+    """
+
+    m: float
+    tau: float
+    degrees_of_freedom: float | None
+    n_splits: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step from the significance of a plain count to the quoted one.
+
+    Attributes:
+        source: what is taken into account from here on, everything before included.
+        z: the significance then.
+    """
+
+    source: str
+    z: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruthPoint:
+    """What labels say of one hunt.
+
+    Attributes:
+        n_sig_sr: signal events in the signal region.
+        n_sig_obs: signal events among the selected ones.
+        auc: area under the ROC curve.
+        max_sic: largest significance improvement.
+        sic: significance improvement at this working point.
+    """
+
+    n_sig_sr: int
+    n_sig_obs: int
+    auc: float | None
+    max_sic: float | None
+    sic: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuntResult:
+    """One hunt: a window, a method and a working point. Yields are events in the signal region after the selection.
+
+    A number that does not apply is null (None), never 0; a blind hunt has none that depends on a signal-region event.
+
+    Attributes:
+        window: name of the window.
+        signal_region: its edges (GeV).
+        method: cathode, cwola, idealised or supervised, or one of your own.
+        eps_bkg: working point: the background efficiency that the selection aims at.
+        n_sr: events in the signal region.
+        n_obs: those that pass, rounded.
+        n_obs_average: those that pass, averaged over fold splits.
+        n_bkg: expected background, shifted by the measured mean non-closure.
+        n_bkg_uncorrected: the same without the shift.
+        sigma: standard deviations of the expected background (events), by source.
+        non_closure: bias of the method, measured in pseudo signal regions.
+        overdispersion: variance of the counts over Poisson.
+        p_local: the primary p-value.
+        z_local: the same in standard deviations, positive for an excess.
+        n_sr_expected: background in the signal region before the selection.
+        signal_yield: signal events that pass.
+        cross_checks: other significances of the same count.
+        generative_hunt: counts of two half ensembles.
+        limit: upper limit on signal events that pass.
+        impacts: what each uncertainty costs.
+        oversampling: whether a larger reference sample would help.
+        reference: what the p-value is computed from.
+        waterfall: from the significance of a plain count to `z_local`.
+        mass_fit: the mass spectrum behind the cut.
+        sculpting: dependence of the cut on the mass.
+        flags: what a reader must know.
+        truth: what labels say; null without.
+    """
 
     window: str
-    interval: tuple[float, float]
+    signal_region: tuple[float, float]
     method: str
-    points: tuple[BackgroundEstimate, ...]
+    eps_bkg: float
+    n_sr: int | None = None
+    n_obs: int | None = None
+    n_obs_average: float | None = None
+    n_bkg: float
+    n_bkg_uncorrected: float | None = None
+    sigma: Sigma | None = None
+    non_closure: NonClosure | None = None
+    overdispersion: float | None = None
+    p_local: float | None = None
+    z_local: float | None = None
+    n_sr_expected: ExpectedEvents | None = None
+    signal_yield: SignalYield | None = None
+    cross_checks: CrossChecks | None = None
+    generative_hunt: GenerativeHunt | None = None
+    limit: Limit | None = None
+    impacts: Impacts | None = None
+    oversampling: Oversampling | None = None
+    reference: Reference | None = None
+    waterfall: tuple[Stage, ...] = ()
+    mass_fit: MassFit | None = None
+    sculpting: Sculpting | None = None
+    flags: tuple[str, ...] = ()
+    truth: TruthPoint | None = None
+
+    @property
+    def z(self) -> float | None:
+        """Local significance in standard deviations."""
+        return self.z_local
+
+    @property
+    def p(self) -> float | None:
+        """Local p-value."""
+        return self.p_local
+
+    @property
+    def name(self) -> str:
+        """Window, method and working point: the stem of this hunt's files."""
+        return f"{self.window}_{self.method}_{self.eps_bkg:g}"
+
+    def why(self) -> Waterfall:
+        """From the significance of a plain count to the quoted one, uncertainty by uncertainty."""
+        return Waterfall(self.waterfall)
 
 
 @dataclass(frozen=True)
-class Hunts:
-    """Entries of `hunts` in summary.json for one window and method, `truth` left null."""
+class Waterfall:
+    """From the significance of a plain count to the quoted one; prints itself as a table.
 
-    entries: tuple[dict[str, Any], ...]
+    Attributes:
+        stages: in the order in which uncertainties are taken into account.
+    """
+
+    stages: tuple[Stage, ...]
+
+    def rows(self) -> list[tuple[str, float, float]]:
+        """What is taken into account, the significance then, and what that step changed."""
+        before = [self.stages[0].z, *(s.z for s in self.stages)] if self.stages else []
+        return [(SOURCES[s.source], s.z, s.z - b) for s, b in zip(self.stages, before, strict=False)]
+
+    def __str__(self) -> str:
+        if not self.stages:
+            return "no significance, so nothing to explain (blind)"
+        lines = [f"{what:<34}{z:7.2f}{change:+8.2f}" for what, z, change in self.rows()]
+        lines[0] = lines[0][:-8]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
+@artefact("hunts", "json")
 @dataclass(frozen=True)
+class HuntResults:
+    """The hunts of one window and method, one per working point.
+
+    Attributes:
+        entries: in the order of the working points; `truth` is null here.
+    """
+
+    entries: tuple[HuntResult, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlobalSignificance:
+    """Significance of the smallest local p-value over every hunt that is a search.
+
+    Attributes:
+        p_global: Sidak's over windows x methods x working points.
+        z_global: the same in standard deviations.
+        trials: hunts counted.
+        trials_effective: what toys of overlapping windows leave of them.
+        z_global_overlap: Sidak's with `trials_effective`.
+    """
+
+    p_global: float | None
+    z_global: float | None
+    trials: int
+    trials_effective: float | None
+    z_global_overlap: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Used:
+    """What jobs took; null where nothing was measured.
+
+    Attributes:
+        jobs: finished ones.
+        wall_s: sum over jobs, in seconds; not the length of the run.
+        cpu_s: CPU seconds of all.
+        max_rss_mb: memory of the largest.
+        estimated_cpu_s: what `cathode check` expects.
+        queue_s: in the queue of a cluster; rules that share one job count it each.
+        gpu_s: wall seconds times GPUs held.
+        gpu_mb: largest memory that torch used there.
+    """
+
+    jobs: int | None = None
+    wall_s: float | None = None
+    cpu_s: float | None = None
+    max_rss_mb: float | None = None
+    estimated_cpu_s: float | None = None
+    queue_s: float | None = None
+    gpu_s: float | None = None
+    gpu_mb: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleUsage(Used):
+    """What the jobs of one rule in one window took.
+
+    Attributes:
+        rule: its name.
+        window: null for the whole run.
+    """
+
+    rule: str
+    window: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing(Used):
+    """What a run took until it was summarised; it differs from run to run.
+
+    Attributes:
+        by_rule: per rule.
+        by_rule_and_window: per rule and window.
+    """
+
+    by_rule: dict[str, Used] = field(default_factory=dict)
+    by_rule_and_window: tuple[RuleUsage, ...] = ()
+
+
+@artefact("summary", "document")
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The machine-readable result of a run.
+
+    Attributes:
+        run: name of the run.
+        code_version: of cathode.
+        config: the configuration, defaults included.
+        config_sha256: checksum of everything in it that can change a number.
+        n_events: events in the mass range.
+        intake: what became of the events that were read.
+        p_global: Sidak's p-value of the smallest local one over windows x methods x working points.
+        z_global: the same in standard deviations.
+        trials: hunts counted.
+        trials_effective: what toys of overlapping windows leave of them.
+        z_global_overlap: Sidak's with `trials_effective`.
+        blind: whether the signal regions were left closed.
+        hunts: one entry per window, method and working point.
+        timing: what the run took until here; it differs from run to run.
+    """
+
+    run: str
+    code_version: str
+    config: dict[str, Any]
+    config_sha256: str
+    n_events: int
+    intake: Intake
+    p_global: float | None
+    z_global: float | None
+    trials: int
+    trials_effective: float | None
+    z_global_overlap: float | None
+    blind: bool
+    hunts: tuple[HuntResult, ...]
+    timing: Timing = Timing()
+
+    def best(self, searches: Mapping[str, bool]) -> HuntResult | None:
+        """The hunt with the smallest p-value among methods that `searches` says are one; None when blind."""
+        found = [h for h in self.hunts if h.p_local is not None and searches[h.method]]
+        return min(found, key=lambda h: h.p_local or 0.0) if found else None
+
+
+@artefact("workspace", "raw")
+@dataclass(frozen=True)
+class Workspace:
+    """A pyhf workspace.
+
+    Attributes:
+        tree: its JSON.
+    """
+
+    tree: dict[str, Any]
+
+
+@artefact("truth", "json")
+@dataclass(frozen=True, kw_only=True)
 class Truth:
     """Evaluation of one window and method with labels; empty when there are none.
 
     Attributes:
-        window, method: what was evaluated.
-        entries: the `truth` object of each working point.
-        eps_bkg, eps_sig: points of the ROC curve.
+        window: what was evaluated.
+        method: what was evaluated.
+        entries: the `truth` of each working point.
+        eps_bkg: points of the ROC curve.
+        eps_sig: points of the ROC curve.
         sic_floor: background efficiency below which fewer than 25 background events remain.
     """
 
     window: str
     method: str
-    entries: tuple[dict[str, float | int | None], ...]
-    eps_bkg: tuple[float, ...]
-    eps_sig: tuple[float, ...]
-    sic_floor: float
+    entries: tuple[TruthPoint, ...] = ()
+    eps_bkg: tuple[float, ...] = ()
+    eps_sig: tuple[float, ...] = ()
+    sic_floor: float = 1.0
 
 
-@dataclass(frozen=True)
+@artefact("selected", "parquet")
+@dataclass(frozen=True, kw_only=True)
 class Selected:
     """Events that pass a selection.
 
     Attributes:
         names: feature names.
-        row: (n,) row in the input; mass (n,) GeV; features (n, d); score (n,): -log10 of the background efficiency at which
-            the event just passes, out of fold.
+        row: (n,) row in the input.
+        mass: (n,) GeV.
+        features: (n, d).
+        score: (n,) -log10 of the background efficiency at which the event just passes, out of fold.
     """
 
     names: tuple[str, ...]
     row: NDArray[np.int64]
-    mass: NDArray[np.float64]
-    features: NDArray[np.float64]
-    score: NDArray[np.float64]
+    mass: Array
+    features: Array
+    score: Array
 
 
-@dataclass(frozen=True)
-class PseudoExperiment:
-    """One pseudo-experiment of one method: everything that significances are computed from, before any of it is combined.
+@dataclass(frozen=True, kw_only=True)
+class OverdispersionTable:
+    """Overdispersion at one size of the samples; every table is by method and working point.
 
     Attributes:
-        toy: number of the background; strength: injected signal in units of sqrt(B), None without.
-        method: cathode or cwola; n_bootstraps, n_seeds: layout of its density members.
-        counts, closure: per working point.
-        n_expected, n_expected_error: background in the signal region before the selection, from the sidebands' mass fit.
-        n_signal: injected events in the signal region; n_signal_passing: those that pass, per working point.
+        v0: variance of the pulls.
+        v0_error: standard error of `v0`.
+        pull_mean: mean of the pulls; 0 without bias.
+        pull_mean_error: standard error of `pull_mean`.
+        z: pulls of all pseudo-experiments.
+        sizes: events of data and references.
     """
 
-    toy: int
-    strength: float | None
-    method: str
-    n_bootstraps: int
-    n_seeds: int
-    counts: tuple[PassingCounts, ...]
-    closure: tuple[ClosurePoint, ...]
-    n_expected: float
-    n_expected_error: float
-    n_signal: int
-    n_signal_passing: tuple[float, ...]
+    v0: dict[str, dict[str, float]]
+    v0_error: dict[str, dict[str, float]]
+    pull_mean: dict[str, dict[str, float]]
+    pull_mean_error: dict[str, dict[str, float]]
+    z: dict[str, dict[str, tuple[float, ...]]]
+    sizes: dict[str, int]
+
+    def of(self, method: str, eps_bkg: float) -> float:
+        """Overdispersion of a method's counts at a working point."""
+        return self.v0[method][f"{eps_bkg:g}"]
 
 
-@dataclass(frozen=True)
-class PseudoExperiments:
-    """A batch of them."""
+@artefact("overdispersion", "document")
+@dataclass(frozen=True, kw_only=True)
+class Overdispersion(OverdispersionTable):
+    """Overdispersion of the counts of the hunt's classifier, where there is nothing to find.
+
+    Attributes:
+        window: where.
+        n_toys: pseudo-experiments.
+        experiments: the same at the size of the chain's pseudo-experiments; null where that is the hunt's.
+    """
 
     window: str
-    experiments: tuple[PseudoExperiment, ...]
+    n_toys: int
+    experiments: OverdispersionTable | None
+
+    @property
+    def at_experiments(self) -> OverdispersionTable:
+        """The table at the size of the chain's pseudo-experiments."""
+        return self.experiments or self
 
 
-@dataclass(frozen=True)
-class Json:
-    """A JSON document with a format of its own (pyhf workspace, summary)."""
-
-    tree: Any
-
-
+@artefact("page", "raw")
 @dataclass(frozen=True)
 class Page:
-    """An HTML page."""
+    """An HTML page.
+
+    Attributes:
+        text: its source.
+    """
 
     text: str
 
 
+@artefact("figures", "folder")
 @dataclass(frozen=True)
 class Figures:
-    """Figure files by name: the content of PDF, PNG and the JSON they were drawn from."""
+    """Figure files by name: the content of PDF, PNG and the JSON they were drawn from.
+
+    Attributes:
+        files: content by file name.
+    """
 
     files: dict[str, bytes]
 
 
+@artefact("picture", "raw")
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file for the report."""
+    """A PNG file for the report.
+
+    Attributes:
+        name: stem of the file.
+        content: its bytes.
+    """
 
     name: str
     content: bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
@@ -18,10 +19,13 @@ from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
 
 from cathode.regions import Window
+from cathode.stats.workspace import Counting
 
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).parents[1]
+THIRD_PARTY = ROOT / "tests" / "thirdparty"
+sys.path.insert(0, str(THIRD_PARTY))
 SHARED = ROOT.parent / "shared" / "data"
 Array = NDArray[np.float64]
 
@@ -55,6 +59,24 @@ class LinearGaussian:
 
     def log_prob(self, x: Array, m: Array) -> Array:
         return np.asarray(multivariate_normal(np.zeros(3), self.covariance()).logpdf(x - self.mean(m)))
+
+
+def counting(
+    n_obs: float,
+    n_bkg: float,
+    m: float,
+    *,
+    initialisation: float = 0.0,
+    bootstrap: float = 0.0,
+    non_closure: float = 0.0,
+    nu: float = np.inf,
+    sideband: tuple[float, float] = (1.0, 0.0),
+) -> Counting:
+    """A counting experiment; `sideband`: ratio and relative error."""
+    return Counting(
+        name="c", n_obs=n_obs, n_bkg=n_bkg, m=m, initialisation=initialisation, bootstrap=bootstrap, non_closure=non_closure, nu=nu,
+        sideband_ratio=sideband[0], sideband_error=sideband[1],
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

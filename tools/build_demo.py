@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cathode.generator import Generated, GeneratorSettings, generate
-from cathode.intake.lhco import JET_COLUMNS, derive_dijet
+from cathode.dijets.columns import JET_COLUMNS, derive_dijet
+from cathode.generator.generate import Generated, generate_events
+from cathode.generator.settings import GeneratorSettings
 
 SETTINGS = GeneratorSettings()
 CHUNKS = [("background", 1_000_000 + k) for k in range(15)] + [("signal", 5_000_000)]  # process and seed
@@ -27,7 +28,7 @@ TARGET = Path(__file__).parents[1] / "cathode" / "data" / "demo.parquet"
 
 
 def _generate(chunk: tuple[str, int]) -> Generated:
-    return generate(chunk[0], SETTINGS, SETTINGS.chunk, seed=chunk[1])
+    return generate_events(chunk[0], SETTINGS, SETTINGS.chunk, seed=chunk[1])
 
 
 def derived_columns(made: Generated) -> dict[str, np.ndarray]:

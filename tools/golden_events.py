@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cathode.generator import GeneratorSettings, SignalSettings, generate
+from cathode.generator.generate import generate_events
+from cathode.generator.settings import GeneratorSettings, SignalSettings
 
 TARGET = Path(__file__).parents[1] / "tests" / "data" / "generated.npz"
 GOLDEN = {  # name: process, prongs, seed of the pseudo-random numbers
@@ -25,7 +26,7 @@ N = 40
 def main() -> None:
     """Generate and write."""
     chunks = {
-        name: generate(process, GeneratorSettings(signal=SignalSettings(prongs=prongs)), N, seed=seed).features
+        name: generate_events(process, GeneratorSettings(signal=SignalSettings(prongs=prongs)), N, seed=seed).features
         for name, (process, prongs, seed) in GOLDEN.items()
     }
     np.savez_compressed(TARGET, **chunks)

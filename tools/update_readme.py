@@ -151,7 +151,7 @@ def _responses(null: Any, signal: Any) -> list[list[str]]:
         rows.append(
             [
                 NAMES[v["method"]], f"{v['eps_bkg']:g}",
-                f"{v['ks_p']:.2f}", f"{100 * v['share_below_0.05']:.0f} %", f"{100 * v['share_below_0.01']:.0f} %", verdict,
+                f"{v['ks_p']:.2f}", f"{100 * v['share_below_5_percent']:.0f} %", f"{100 * v['share_below_1_percent']:.0f} %", verdict,
                 f"{fit['slope']:.2f} ± {fit['slope_error']:.2f}", f"{fit['pull_mean']:+.2f} ± {fit['pull_mean_error']:.2f}",
                 f"{fit['pull_sd']:.2f} ± {fit['pull_sd_error']:.2f}",
             ]

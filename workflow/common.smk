@@ -1,4 +1,4 @@
-# The configuration, validated once; what each step may see of it; and the files a run consists of.
+# The configuration, validated once; what a rule says in one word; and the files a run consists of.
 import json
 import os
 import sys
@@ -10,14 +10,18 @@ os.environ.update(
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     }
 )
+# this very Python; in the environment and not in the rules, so that another place for it reruns nothing
+os.environ["CATHODE_PYTHON"] = sys.executable
 
-from cathode.cli import sections
+from cathode.classifier.methods import find_method
 from cathode.config import dump_sections, load_config
+from cathode.density.registry import source_sha256
 from cathode.errors import CathodeError
-from cathode.failures import FailedJob, describe_failures
-from cathode.generator import PROCESSES, require_packages
-from cathode.intake.tables import input_files
-from cathode.version import source_sha256
+from cathode.generator.settings import PROCESSES, require_packages
+from cathode.intake.files import input_files
+from cathode.intake.official import SETS
+from cathode.running.failures import FailedJob, describe_failures
+from cathode.steps.declared import code_sha256, declared
 
 try:
     CONFIG = load_config(dict(config))
@@ -29,16 +33,16 @@ except CathodeError as error:
     sys.exit(2)
 
 RUN = CONFIG.folder
-CODE = source_sha256()
-GENERATOR_CODE = source_sha256("generator", "jets.py")
-PYTHON = sys.executable
 WINDOWS = list(CONFIG.regions)
 METHODS = list(CONFIG.methods)
-LABEL_FREE = [m for m in METHODS if m in ("cathode", "cwola")]
-HUNTED = LABEL_FREE if CONFIG.blind else METHODS
+SEARCHES = CONFIG.searches
+REFERENCES = [m for m in METHODS if m not in SEARCHES]
+HUNTED = SEARCHES if CONFIG.blind else METHODS
+WITH_TEMPLATE = [m for m in SEARCHES if find_method(m).needs_template]
 EPS = [f"{eps:g}" for eps in CONFIG.working_points]
 BATCHES = range(CONFIG.closure.jobs)
 FORMS = ("png", "pdf", "json")
+CLASSIFIER_GPU = int(CONFIG.classifier.model == "network")
 # the calibration table, where significances are configured to need it
 OVERDISPERSION = (
     [f"{RUN}/calibration/overdispersion.json"]
@@ -49,9 +53,70 @@ OVERDISPERSION = (
 
 wildcard_constraints:
     window="m[0-9p]+",
-    method="cathode|cwola|idealised|supervised",
-    process="background|signal",
+    method="|".join(METHODS),
+    process="|".join(PROCESSES),
+    dataset="|".join(SETS),
     batch="[0-9]+",
+
+
+# --- a rule, word by word
+
+
+def command(step):
+    """The shell command of a step, from its signature."""
+    said = declared(step)
+    flags = [f"--{name} {{input.{name}:q}}" for name in said.artefacts]
+    flags += [f"--{name} {{wildcards.{name}}}" for name in said.wildcards]
+    if "window" in said.sections:
+        flags.append("--window {wildcards.window}")
+    if said.sections:
+        flags.append("--config {params.config:q}")
+    if said.used:
+        flags.append("--folder {params.folder:q}")
+    flags += ["--memory {resources.mem_mb}", "--out {output:q}", "> {log:q} 2>&1"]
+    # -P: modules come from this Python, not from files that lie where the hunt is run
+    return f'"$CATHODE_PYTHON" -P -m cathode {said.command} ' + " ".join(flags)
+
+
+def settings(step):
+    """Parameters of a step: the sections that it may see, and a checksum of its code. When either changes, its jobs rerun."""
+    said = declared(step)
+
+    def sections(wildcards):
+        window = wildcards.get("window")
+        return json.dumps(dump_sections(CONFIG, said.sections, window), sort_keys=True)
+
+    out = {"code": code_sha256(step)}
+    if said.sections:
+        out["config"] = sections
+    if {"background", "density_model"} & set(said.sections):
+        out["density"] = source_sha256(CONFIG.density_model)
+    if said.used:
+        out["folder"] = RUN
+    return out
+
+
+def asks(mb=4000, minutes=60, gpu=0):
+    """Resources of a rule; a retry (in profiles only) gets as much more memory and time."""
+
+    def grow(amount):
+        return lambda wildcards, attempt: amount * attempt
+
+    out = {"mem_mb": grow(mb), "runtime": grow(minutes)}
+    return out | ({"gpu": gpu} if gpu else {})
+
+
+def log_of(step, *names):
+    """Where a job of a step writes its log; `names` are the wildcards of its files."""
+    folder = "{window}/" if "window" in names else ""
+    rest = "".join(f"_{{{name}}}" for name in names if name != "window")
+    return f"{RUN}/logs/{folder}{step}{rest}.log"
+
+
+def times_of(step, *names):
+    """Where Snakemake writes what a job of a step took."""
+    job = "_".join(f"{{{name}}}" for name in names) or "all"
+    return f"{RUN}/benchmarks/{step}/{job}.tsv"
 
 
 def report_failures(logs):
@@ -60,37 +125,27 @@ def report_failures(logs):
     for job in workflow.scheduler.failed:
         group = job.groupid if job.is_group() else ""
         for member in job if group else [job]:
-            failed.append(
-                FailedJob(
-                    member.rule.name,
-                    member.wildcards.get("window", ""),
-                    workflow.dag.jobid(member),
-                    next(iter(member.log), ""),
-                    str(group),
-                )
+            window, number = member.wildcards.get("window", ""), workflow.dag.jobid(
+                member
             )
+            log = next(iter(member.log), "")
+            failed.append(FailedJob(member.rule.name, window, number, log, str(group)))
     text = "".join(open(path, errors="replace").read() for path in logs)
     if said := describe_failures(failed, text):
         print(said, file=sys.stderr)
 
 
-def grow(amount):
-    """Memory or time that a retry gets as much more of; without `retries` (in profiles only) just `amount`."""
-
-    def for_attempt(wildcards, attempt):
-        return amount * attempt
-
-    return for_attempt
+# --- files of a run
 
 
-def settings(step):
-    """The sections that a step declares, as JSON, for one job; a rule parameter, so that a change reruns the job."""
-
-    def for_job(wildcards):
-        window = wildcards.get("window")
-        return json.dumps(dump_sections(CONFIG, sections(step), window), sort_keys=True)
-
-    return for_job
+def fetched_sets():
+    """That the official files are here, where the data come from there; those of particles clustered."""
+    if CONFIG.data.source != "lhco":
+        return []
+    return [
+        f"{RUN}/{'clustered' if SETS[name].raw else 'fetched'}/{name}.json"
+        for name in CONFIG.data.sets
+    ]
 
 
 def generated_chunks():
@@ -104,39 +159,31 @@ def generated_chunks():
     ]
 
 
+def per_hunt(pattern):
+    """One file per window, method and working point; none when blind."""
+    return (
+        [] if CONFIG.blind else expand(pattern, window=WINDOWS, method=METHODS, eps=EPS)
+    )
+
+
 def workspaces():
     """One pyhf workspace per hunt."""
-    if CONFIG.blind:
-        return []
-    return expand(
-        f"{RUN}/workspaces/{{window}}_{{method}}_{{eps}}.json",
-        window=WINDOWS,
-        method=METHODS,
-        eps=EPS,
-    )
+    return per_hunt(f"{RUN}/workspaces/{{window}}_{{method}}_{{eps}}.json")
 
 
 def selections():
     """Selected events per hunt."""
-    if CONFIG.blind:
-        return []
-    return expand(
-        f"{RUN}/selected/{{window}}_{{method}}_{{eps}}.parquet",
-        window=WINDOWS,
-        method=METHODS,
-        eps=EPS,
-    )
+    return per_hunt(f"{RUN}/selected/{{window}}_{{method}}_{{eps}}.parquet")
 
 
-def window_figures(methods):
+def window_figures():
     """Names of the figures of one window."""
-    names = ["mass_spectrum", "features_sideband", "sideband_ratio"] + [
-        f"{m}_closure" for m in methods if m in LABEL_FREE
-    ]
+    names = ["mass_spectrum", "features_sideband", "sideband_ratio"]
+    names += [f"{m}_closure" for m in SEARCHES]
     if not CONFIG.blind:
-        names += [f"{m}_scores" for m in methods]
-        names += [f"{m}_selected_spectrum" for m in methods if m in LABEL_FREE]
-        names += ["features", "features_selected"] if "cathode" in methods else []
+        names += [f"{m}_scores" for m in METHODS]
+        names += [f"{m}_selected_spectrum" for m in SEARCHES]
+        names += ["features", "features_selected"] if WITH_TEMPLATE else []
     return names
 
 
@@ -149,25 +196,23 @@ def summary_figures():
     return names + ([f"{w}_performance" for w in WINDOWS] if CONFIG.data.label else [])
 
 
+def template_of(wildcards):
+    """The template of a method that needs one."""
+    needed = find_method(wildcards.method).needs_template
+    return f"{RUN}/{wildcards.window}/template.parquet" if needed else []
+
+
 def closure_of(wildcards):
-    """The closure of a label-free method; reference methods take their background from truth and have none."""
-    return (
-        f"{RUN}/{wildcards.window}/{wildcards.method}/closure.json"
-        if wildcards.method in LABEL_FREE
-        else []
-    )
+    """The closure of a search; reference methods take their background from truth and have none."""
+    search = wildcards.method in SEARCHES
+    return f"{RUN}/{wildcards.window}/{wildcards.method}/closure.json" if search else []
 
 
-def of_window(name, methods_or_wanted=True):
-    """Input function: one artefact of a window, one per method, or nothing when blind or not wanted."""
+def of_window(name, methods):
+    """Input function: one artefact of a window for each of some methods."""
 
     def files(wildcards):
-        folder = f"{RUN}/{wildcards.window}"
-        if "{method}" not in name:
-            return f"{folder}/{name}" if methods_or_wanted and not CONFIG.blind else []
-        if CONFIG.blind and "scores" in name:
-            return []
-        return [f"{folder}/{name}".replace("{method}", m) for m in methods_or_wanted]
+        return [f"{RUN}/{wildcards.window}/{method}/{name}" for method in methods]
 
     return files
 
@@ -182,23 +227,18 @@ def calibration_batches(kind):
     ]
 
 
-def truths(windows):
+def truths():
     """Evaluations with labels, for every hunt."""
     if CONFIG.blind or CONFIG.data.label is None:
         return []
     return expand(
-        f"{RUN}/{{window}}/{{method}}/truth.json", window=windows, method=METHODS
+        f"{RUN}/{{window}}/{{method}}/truth.json", window=WINDOWS, method=METHODS
     )
 
 
 def pictures():
     """Every figure as PNG, for the report."""
     per_window = expand(
-        f"{RUN}/plots/{{window}}_{{name}}.png",
-        window=WINDOWS,
-        name=window_figures(METHODS),
+        f"{RUN}/plots/{{window}}_{{name}}.png", window=WINDOWS, name=window_figures()
     )
     return per_window + expand(f"{RUN}/plots/{{name}}.png", name=summary_figures())
-
-
-CLASSIFIER_GPU = int(CONFIG.classifier.model == "network")

@@ -1,81 +1,199 @@
-"""Pseudo-data: background drawn from a fitted truth over the whole mass range, and signal injected into it."""
+"""Pseudo-experiments, through the very functions of the hunt: of the classifier, and of the whole chain with and without signal."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+import logging
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cathode.calibration.pseudo_data import Background, inject, is_signal
+from cathode.calibration.results import ClassifierCount, ClassifierExperiments, PseudoExperiment, PseudoExperiments
+from cathode.classifier.methods import find_method, score, searches
+from cathode.classifier.settings import ClassifierSettings
+from cathode.classifier.training import score_samples
+from cathode.density.ensemble import DensityEnsemble, fit_density, fit_ensemble
+from cathode.density.settings import DensitySettings
 from cathode.events import Events
+from cathode.inference.chain import measure_closure
+from cathode.inference.closure import ClosurePoint
+from cathode.inference.counts import count_passing, passing
+from cathode.inference.settings import ClosureSettings
 from cathode.regions import Window
 from cathode.seeds import derive_seed
-from cathode.template import Density
-from cathode.template.mass import MassModel
+from cathode.spectrum.sideband_model import MassModel
+from cathode.stats.settings import CalibrationSettings
+from cathode.template.make import make_template
+from cathode.template.settings import TemplateSettings
 
-Array = NDArray[np.float64]
-
-_SMEARING = 0.01
-
-
-@dataclass(frozen=True)
-class Background:
-    """A known background: its features, its mass spectrum in the signal region, and recorded sideband masses."""
-
-    density: Density
-    spectrum: MassModel
-    sideband_mass: Array
-    names: tuple[str, ...]
-    window: Window
-
-    def total(self) -> float:
-        """Events that the spectrum stands for."""
-        return len(self.sideband_mass) + self.spectrum.expected()[0]
-
-    def draw(self, n_expected: float, *, seed: int) -> Events:
-        """A background-only pseudo-experiment of Poisson(`n_expected`) events over the whole range.
-
-        Sideband masses are resampled from the recorded ones and smeared by 1 % (reflected at the edges of their sideband),
-        masses of the signal region follow the interpolated spectrum: no signal-region event is used.
-        """
-        rng = np.random.default_rng(derive_seed(seed, "masses"))
-        scale = n_expected / self.total()
-        n_side = rng.poisson(scale * len(self.sideband_mass))
-        n_inside = rng.poisson(scale * self.spectrum.expected()[0])
-        side = self._smeared(rng.choice(self.sideband_mass, n_side), rng)
-        mass = np.concatenate([side, self.spectrum.sample(n_inside, seed=derive_seed(seed, "signal region"))])
-        mass = mass[rng.permutation(len(mass))]
-        features = self.density.sample(mass, member=0, seed=derive_seed(seed, "features"))
-        return Events(self.names, np.arange(len(mass)), mass, features)
-
-    def _smeared(self, mass: Array, rng: np.random.Generator) -> Array:
-        low_edge, high_edge = self.window.signal
-        lower = mass < low_edge
-        a = np.where(lower, self.window.range[0], high_edge)
-        b = np.where(lower, low_edge, self.window.range[1])
-        out = mass * np.exp(_SMEARING * rng.standard_normal(len(mass)))
-        out = np.where(out < a, 2 * a - out, out)
-        out = np.where(out >= b, 2 * b - out, out)
-        return np.asarray(np.clip(out, a, np.nextafter(b, a)))
+log = logging.getLogger(__name__)
 
 
-def inject(background: Events, signal: Events, window: Window, n_in_window: float, *, seed: int) -> Events:
-    """Background plus signal drawn from `signal` (with replacement), Poisson(`n_in_window`) of it in the signal region.
-
-    Rows of signal events are negative, which is how `is_signal` knows them.
-    """
-    rng = np.random.default_rng(seed)
-    inside = int(window.in_signal(signal.mass).sum())
-    n = rng.poisson(n_in_window * len(signal) / inside) if inside else 0
-    drawn = rng.integers(0, len(signal), n) if n else np.empty(0, dtype=np.int64)
-    return Events(
-        background.names,
-        np.concatenate([background.row, -1 - np.arange(n)]),
-        np.concatenate([background.mass, signal.mass[drawn]]),
-        np.concatenate([background.features, signal.features[drawn]]),
+def fit_truth(
+    events: Events,
+    *,
+    window: Window,
+    background: DensitySettings,
+    calibration: CalibrationSettings,
+    seed: int,
+    device: str,
+) -> DensityEnsemble:
+    """Fit the density that pseudo-experiments are drawn from, on the sidebands of one window."""
+    return fit_ensemble(
+        events,
+        window,
+        dataclasses.replace(background, model=calibration.truth, settings={}),
+        bootstraps=1,
+        seeds=1,
+        seed=derive_seed(seed, "fit_truth", window.name),
+        device=device,
+        what="truth epoch",
     )
 
 
-def is_signal(row: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Events that `inject` added, by their row."""
-    return row < 0
+def calibrate_classifier(
+    events: Events,
+    truth: DensityEnsemble,
+    *,
+    window: Window,
+    batch: str,
+    methods: tuple[str, ...],
+    working_points: tuple[float, ...],
+    template: TemplateSettings,
+    classifier: ClassifierSettings,
+    calibration: CalibrationSettings,
+    seed: int,
+    device: str,
+) -> ClassifierExperiments:
+    """Train classifiers where there is nothing to find: data and reference from one truth, as many as in the hunt.
+
+    And as many as in the pseudo-experiments of the whole chain, where these are of another size.
+    """
+    sizes = _sample_sizes(events, truth, window, methods, template, classifier, calibration)
+    entries = []
+    for t in calibration.batch(int(batch), calibration.classifier):
+        own_seed = derive_seed(seed, "calibrate_classifier", t)
+        for method in searches(methods):
+            for sample, expected in sizes.items():
+                with_seed = derive_seed(own_seed, method, sample)
+                n = int(np.random.default_rng(with_seed).poisson(expected["data"]))
+                mass = truth.mass.sample(n + expected[method], seed=derive_seed(with_seed, "mass"))
+                x = truth.density.sample(mass, member=0, seed=derive_seed(with_seed, "features"))
+                scored = score_samples(method, x[:n], x[n:], window, classifier, seed=with_seed, device=device)
+                for eps in working_points:
+                    c = count_passing(scored.splits, eps)
+                    entries.append(
+                        ClassifierCount(toy=t, sample=sample, method=method, eps_bkg=eps, n=c.n_obs, b=c.n_bkg, m=c.m)
+                    )
+        log.info("classifier pseudo-experiment %d of %d", t + 1, calibration.classifier)
+    return ClassifierExperiments(window=window.name, sizes=sizes, entries=tuple(entries))
+
+
+def _sample_sizes(
+    events: Events,
+    truth: DensityEnsemble,
+    window: Window,
+    methods: tuple[str, ...],
+    template: TemplateSettings,
+    classifier: ClassifierSettings,
+    calibration: CalibrationSettings,
+) -> dict[str, dict[str, int]]:
+    """Events in the signal region (expected ones when blind) and in the reference of each method, per kind of sample."""
+    n = int(window.in_signal(events.mass).sum()) or round(truth.mass.expected()[0])
+    low, high = window.in_strips(events.mass, classifier.strip_width)
+    sources = int(template.sources(window, events.mass).sum())
+    transported = sources if template.base == "sidebands" else round(template.oversampling * n)
+    strips = int((low | high).sum())
+    references = {m: transported if find_method(m).needs_template else strips for m in searches(methods)}
+    sizes = {"hunt": {"data": n} | references}
+    if calibration.events is not None:
+        share = calibration.events / len(events)
+        sizes["experiments"] = {k: round(share * v) for k, v in sizes["hunt"].items()}
+    return sizes
+
+
+def calibrate_chain(
+    events: Events,
+    truth: DensityEnsemble,
+    spare: Events,
+    *,
+    window: Window,
+    batch: str,
+    methods: tuple[str, ...],
+    working_points: tuple[float, ...],
+    background: DensitySettings,
+    template: TemplateSettings,
+    classifier: ClassifierSettings,
+    closure: ClosureSettings,
+    calibration: CalibrationSettings,
+    seed: int,
+    device: str,
+) -> PseudoExperiments:
+    """Run the whole chain on background-only pseudo-experiments, and its classifiers on injected signals.
+
+    Densities are trained anew in every background-only pseudo-experiment, in the signal region and in every pseudo signal
+    region. Injections keep its densities and its closure: a signal reaches neither but through its tails in the sidebands.
+    Each pseudo-experiment gets one strength, so that no two measurements share a background.
+    Counts are kept as they are: what follows from them is statistics, and is done by `measure_calibration`.
+    """
+    side = events.mass[window.in_sideband(events.mass)]
+    known = Background(truth.density, truth.mass, side, events.names, window)
+    n_expected = known.total() if calibration.events is None else float(calibration.events)
+    light = dataclasses.replace(classifier, sequential_members=0)  # cross-checks are not what is calibrated
+    out: list[PseudoExperiment] = []
+    for t in calibration.batch(int(batch), calibration.background):
+        own_seed = derive_seed(seed, "calibrate_chain", t)
+        data = known.draw(n_expected, seed=own_seed)
+        density = fit_density(data, window=window, background=background, seed=own_seed, device=device)
+        closures: dict[str, tuple[ClosurePoint, ...]] = {}
+        strengths: list[float | None] = [None]
+        if t < calibration.injections and window.in_signal(spare.mass).any():
+            strengths.append(calibration.strengths[t % len(calibration.strengths)])
+        n_inside = float(window.in_signal(data.mass).sum())
+        for strength in strengths:
+            run_seed, mixed, spectrum = own_seed, data, density.mass
+            if strength is not None:
+                run_seed = derive_seed(own_seed, "inject", strength)
+                mixed = inject(data, spare, window, strength * np.sqrt(n_inside), seed=run_seed)
+                spectrum = MassModel.fit(mixed.mass, window, background.mass)
+            expected, error = spectrum.expected()
+            for method in searches(methods):
+                if method not in closures:
+                    closures[method] = measure_closure(
+                        data,
+                        window=window,
+                        method=method,
+                        working_points=working_points,
+                        background=background,
+                        template=template,
+                        classifier=light,
+                        closure=closure,
+                        seed=own_seed,
+                        device=device,
+                    ).points
+                drawn = (
+                    make_template(mixed, density, window=window, template=template, seed=run_seed)
+                    if find_method(method).needs_template
+                    else None
+                )
+                splits = score(
+                    mixed, drawn, window=window, method=method, classifier=light, seed=run_seed, device=device
+                ).splits
+                hit = is_signal(splits[0].row)
+                out.append(
+                    PseudoExperiment(
+                        toy=t,
+                        strength=strength,
+                        method=method,
+                        n_bootstraps=splits[0].n_bootstraps,
+                        n_seeds=splits[0].n_seeds,
+                        counts=tuple(count_passing(splits, eps) for eps in working_points),
+                        closure=closures[method],
+                        n_expected=expected,
+                        n_expected_error=error,
+                        n_signal=int(hit.sum()),
+                        n_signal_passing=tuple(float(passing(splits, eps)[hit].sum()) for eps in working_points),
+                    )
+                )
+        log.info("pseudo-experiment %d of %d", t + 1, calibration.background)
+    return PseudoExperiments(window=window.name, experiments=tuple(out))

@@ -9,31 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cathode.classifier.settings import NetworkSettings
 from cathode.errors import FitError
+from cathode.numerics import one_thread
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """Settings of the network; the defaults but for `epochs` and `batch` are published (arXiv:2109.00546, section III).
-
-    Attributes:
-        hidden: width of each hidden layer; `layers`: their number.
-        epochs: passes over the training events (published: 100).
-        batch: events per step (published: 128).
-        learning_rate: of Adam.
-        average_epochs: epochs with the lowest validation loss whose scores are averaged.
-        validation: share of the training events that only selects those epochs.
-    """
-
-    hidden: int = 64
-    layers: int = 3
-    epochs: int = 30
-    batch: int = 512
-    learning_rate: float = 1e-3
-    average_epochs: int = 10
-    validation: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -44,6 +24,7 @@ class NetworkMember:
     sd: Array
     epochs: list[list[tuple[torch.Tensor, torch.Tensor]]]
 
+    @one_thread
     def predict(self, x: Array) -> NDArray[np.float32]:
         """Mean log-odds over the kept epochs `(n,)` for features `x (n, d)`."""
         total = np.zeros(len(x), dtype=np.float32)
@@ -60,6 +41,7 @@ class NetworkMember:
         return total / np.float32(len(self.epochs))
 
 
+@one_thread
 def fit_networks(
     settings: NetworkSettings, x: Array, y: Array, weight: Array, seeds: list[int], *, device: str = "cpu"
 ) -> list[NetworkMember]:

@@ -8,28 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cathode.classifier.settings import TreeSettings
+
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class TreeSettings:
-    """Settings of one boosted ensemble; the names are LightGBM's where it has one.
-
-    Attributes:
-        trees: boosting rounds.
-        leaves: leaves per tree.
-        learning_rate: shrinkage.
-        min_leaf: training events per leaf, at least.
-        subsample: share of the events drawn for each tree.
-        max_bin: histogram bins per feature.
-    """
-
-    trees: int = 40
-    leaves: int = 31
-    learning_rate: float = 0.1
-    min_leaf: int = 100
-    subsample: float = 0.8
-    max_bin: int = 127
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cathode.dijets.jets import EnergyFlow
 from cathode.generator.events import Particles
-from cathode.jets import EnergyFlow
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Literal
 
 from cathode.errors import ConfigError
+
+PROCESSES = ("background", "signal")
+PACKAGES = ("fastjet", "pythia8mc")
+
+
+def require_packages() -> None:
+    """Raise ConfigError unless the generator's packages are installed."""
+    absent = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if absent:
+        raise ConfigError(
+            f"data.source: pythia needs {' and '.join(absent)}, found none installed; expected: pip install 'cathode[simulate]'"
+        )
 
 
 @dataclass(frozen=True)
@@ -15,7 +28,8 @@ class SignalSettings:
     Attributes:
         prongs: quarks from X and from Y. 2: W' -> W Z with the masses of X and Y, as the LHC Olympics authors made theirs; mostly
             longitudinal, so prongs are balanced. 3: scalars to u u d and u d s through colour junctions, flat in phase space.
-        mass: of the resonance; daughters: of X and Y.
+        mass: of the resonance.
+        daughters: masses of X and Y.
         width: of all three, relative to their masses. Null: two prongs narrow, as Pythia computes it; three prongs 0.01.
     """
 
@@ -40,7 +54,8 @@ class GeneratorSettings:
     """Dijet events like the LHC Olympics R&D sample: Pythia 8, a detector model, anti-kT jets. Energies in GeV.
 
     Attributes:
-        n_background, n_signal: accepted events.
+        n_background: accepted background events.
+        n_signal: accepted signal events.
         chunk: accepted events per job, each with a seed of its own.
         seed: seed of the generator, apart from the hunt's, which may change while the events stay.
         signal: the resonance.
@@ -48,7 +63,8 @@ class GeneratorSettings:
         multiparton: multi-parton interactions; off in the LHC Olympics sample, and four times faster without.
         pthat_min: smallest momentum of the hard QCD scattering. Events that are boosted into the trigger from 200 GeV and more
             below it are a seventh of those accepted, so the cut lies far below; an early veto makes that affordable.
-        trigger_pt, trigger_eta: a jet above and inside these.
+        trigger_pt: a jet above this momentum,
+        trigger_eta: and inside this pseudorapidity.
         radius: of the anti-kT jets.
         pythia: further lines for Pythia, read last.
     """

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cathode.errors import DataError
+from cathode.artefacts import artefact
+from cathode.errors import ConfigError, DataError
 from cathode.intake.settings import DataSettings
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,49 @@ def clustered_file(data: DataSettings, name: str) -> Path:
     return cached_file(data, name).with_suffix(".features.parquet")
 
 
-def fetch(data: DataSettings, name: str, *, key: bool = False) -> Path:
+def table_file(data: DataSettings, name: str) -> Path:
+    """The feature table of a set, fetched before and, if it holds particles, clustered. Raises DataError where it is not there."""
+    path = clustered_file(data, name) if SETS[name].raw else cached_file(data, name)
+    if not path.exists():
+        raise DataError(
+            f"{path}: not there yet, expected the rules fetch and cluster_jets of the workflow to have run, or the file put there by hand"
+        )
+    return path
+
+
+@artefact("fetched", "json")
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """That a set's files are on this machine.
+
+    Attributes:
+        name: of the set.
+        sha256: of its table, or of its particles.
+    """
+
+    name: str
+    sha256: str
+
+
+def fetch(*, dataset: str, data: DataSettings) -> Fetched:
+    """Fetch one official set, and the key to its labels where these are asked for, unless they are there."""
+    if dataset not in SETS:
+        raise ConfigError(f"--dataset: found {dataset}, expected one of {', '.join(SETS)}")
+    path = fetch_file(data, dataset)
+    if SETS[dataset].raw and data.label is not None:
+        fetch_file(data, dataset, key=True)
+    return Fetched(name=dataset, sha256=_digest(path, "sha256"))
+
+
+def cluster_jets(fetched: Fetched, *, data: DataSettings) -> Fetched:
+    """Cluster the particles of one official set into the columns that hunts use, unless that was done."""
+    from cathode.dijets.particles import cluster_file  # pandas and Arrow, which a download need not pay
+
+    table = cluster_file(cached_file(data, fetched.name), clustered_file(data, fetched.name))
+    return Fetched(name=fetched.name, sha256=_digest(table, "sha256"))
+
+
+def fetch_file(data: DataSettings, name: str, *, key: bool = False) -> Path:
     """The file of a set, or the key to its labels, fetched if it is not there yet. Raises DataError; nothing unchecked ever has the final name.
 
     A download that broke off is continued. Size and MD5 are those that the archive's record states; the SHA-256 is remembered

@@ -14,11 +14,12 @@ class DataSettings:
 
     Attributes:
         source: `demo` (bundled simulation), `files` (yours), `lhco` (official LHC Olympics files, fetched once),
-            `pythia` (generated here, as the section `generator` says).
+            `pythia` (generated here, as the section `generator` says); `memory` is what `cathode.hunt` was given.
         files: paths or globs, relative to the working directory.
         format: `lhco` (15-column LHC Olympics table), `table` (any other), or `auto`.
         key: HDF5 key or group, or ROOT tree, where a file has several.
-        mass: column of the resonant variable; mass_unit: its unit.
+        mass: column of the resonant variable.
+        mass_unit: its unit.
         features: columns the models see; never the mass itself.
         define: new columns from old ones, by name.
         select: boolean expression on columns; events without it are dropped.
@@ -29,7 +30,7 @@ class DataSettings:
         label: truth column (0 background, 1 signal), for evaluation, injection and reference classifiers only.
     """
 
-    source: Literal["demo", "files", "lhco", "pythia"] = "demo"
+    source: Literal["demo", "files", "lhco", "pythia", "memory"] = "demo"
     files: tuple[str, ...] = ()
     format: Literal["auto", "lhco", "table"] = "auto"
     key: str | None = None

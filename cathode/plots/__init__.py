@@ -1,1 +1,1 @@
-"""Figures from results. Functions return files by name; they read nothing and know no folder."""
+"""Figures from results. Functions return drawings; they read nothing and know no folder."""

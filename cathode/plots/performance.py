@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
+from collections.abc import Sequence
+
 import numpy as np
+from matplotlib.figure import Figure
 
-from cathode.plots.style import COLOURS, NAMES, save
-from cathode.results import Figures, Truth
+from cathode.plots.style import Drawing, colour_of, in_style, name_of
+from cathode.results import Truth
 
 
-def draw(truth: list[Truth]) -> Figures:
+def performance(truth: Sequence[Truth]) -> list[Drawing]:
     """One figure per window: significance improvement against signal efficiency, and background rejection."""
-    files: dict[str, bytes] = {}
-    for window in dict.fromkeys(t.window for t in truth):
-        mine = [t for t in truth if t.window == window and t.eps_sig]
-        if mine:
-            files |= _curves(window, mine).files
-    return Figures(files)
+    known = [t for t in truth if t.entries and t.eps_sig]
+    windows = dict.fromkeys(t.window for t in known)
+    return [_curves(window, [t for t in known if t.window == window]) for window in windows]
 
 
-def _curves(window: str, truth: list[Truth]) -> Figures:
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4))
+@in_style
+def _curves(window: str, truth: Sequence[Truth]) -> Drawing:
+    figure = Figure(figsize=(11, 4.4))
+    left, right = figure.subplots(1, 2)
     drawn = {}
     for t in truth:
         eps_bkg, eps_sig = np.array(t.eps_bkg), np.array(t.eps_sig)
-        auc, max_sic = t.entries[0]["auc"], t.entries[0]["max_sic"]
+        auc, max_sic = t.entries[0].auc, t.entries[0].max_sic
         quoted = eps_bkg >= t.sic_floor
         sic = eps_sig[quoted] / np.sqrt(eps_bkg[quoted])
         error = sic / (2 * np.sqrt(eps_bkg[quoted] * 25 / t.sic_floor))
-        colour = COLOURS[t.method]
-        left.plot(eps_sig[quoted], sic, color=colour, label=f"{NAMES[t.method]} (max. {max_sic:.1f})")
+        colour, name = colour_of(t.method), name_of(t.method)
+        left.plot(eps_sig[quoted], sic, color=colour, label=f"{name} (max. {max_sic:.1f})")
         left.fill_between(eps_sig[quoted], sic - error, sic + error, color=colour, alpha=0.15, lw=0)
-        right.plot(eps_sig[quoted], 1 / eps_bkg[quoted], color=colour, label=f"{NAMES[t.method]} (AUC {auc:.3f})")
+        right.plot(eps_sig[quoted], 1 / eps_bkg[quoted], color=colour, label=f"{name} (AUC {auc:.3f})")
         drawn[t.method] = {"eps_bkg": eps_bkg, "eps_sig": eps_sig, "auc": auc, "max_sic": max_sic}
     grid = np.linspace(0.01, 1, 100)
     left.plot(grid, np.sqrt(grid), color="#999999", ls=":", label="Random")
@@ -52,4 +53,4 @@ def _curves(window: str, truth: list[Truth]) -> Figures:
     right.set_title(f"{window}: rejection, down to 25 background events", loc="left", fontsize=11)
     for ax in (left, right):
         ax.legend(fontsize=9)
-    return save(figure, f"{window}_performance", drawn)
+    return Drawing(f"{window}_performance", figure, drawn)

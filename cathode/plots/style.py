@@ -2,49 +2,44 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from cathode.classifier.methods import find_method
 from cathode.results import Figures
 
 Array = NDArray[np.float64]
+F = TypeVar("F", bound=Callable[..., Any])
 
-COLOURS = {
-    "cathode": "#0072B2",
-    "cwola": "#D55E00",
-    "idealised": "#009E73",
-    "supervised": "#777777",
-    "data": "#111111",
-    "template": "#0072B2",
-    "signal": "#D55E00",
-}
-NAMES = {"cathode": "CATHODE", "cwola": "CWoLa", "idealised": "Idealised", "supervised": "Supervised"}
+DATA = "#111111"
+TEMPLATE = "#0072B2"
+FIT = "#009E73"
+SIGNAL_REGION = "#F0E442"
 WORKING_POINT_COLOURS = ("#56B4E9", "#0072B2", "#003C5F", "#CC79A7", "#E69F00", "#009E73")
 
-plt.rcParams.update(
-    {
-        "font.size": 11,
-        "axes.labelsize": 12,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "legend.frameon": False,
-        "figure.dpi": 110,
-        "savefig.bbox": "tight",
-        "pdf.fonttype": 42,
-        "svg.hashsalt": "cathode",
-    }
-)
+_STYLE: dict[Any, Any] = {
+    "font.size": 11,
+    "axes.labelsize": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.dpi": 110,
+    "savefig.bbox": "tight",
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "cathode",
+}
 
 UNITS = {"mjj": "$m_{jj}$ [GeV]", "mj1": "$m_{J1}$ [GeV]", "delta_mj": "$\\Delta m_J$ [GeV]"} | {
     "tau21_j1": "$\\tau_{21}$ of the lighter jet",
@@ -63,15 +58,73 @@ def eps_text(eps: float) -> str:
     return f"$\\epsilon_B$ = {eps:g}"
 
 
-def save(figure: Figure, name: str, drawn_from: dict[str, Any]) -> Figures:
-    """PDF, PNG and the JSON of the numbers drawn; no dates, so equal numbers give equal bytes."""
-    files: dict[str, bytes] = {}
-    for form, metadata in (("pdf", {"CreationDate": None, "ModDate": None}), ("png", {"Software": None})):
+def colour_of(method: str) -> str:
+    """Colour of a method."""
+    return find_method(method).colour
+
+
+def name_of(method: str) -> str:
+    """What figures and tables call a method."""
+    return find_method(method).label
+
+
+def in_style(function: F) -> F:
+    """Run `function` in the style of the figures, whatever the user's matplotlib is set to, which is left as it was."""
+
+    @functools.wraps(function)
+    def run(*arguments: Any, **keywords: Any) -> Any:
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(_STYLE)
+            return function(*arguments, **keywords)
+
+    return cast(F, run)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with the numbers it was drawn from; shows itself in a notebook.
+
+    Attributes:
+        name: stem of its files.
+        figure: the matplotlib figure.
+        numbers: what was drawn.
+    """
+
+    name: str
+    figure: Figure
+    numbers: dict[str, Any]
+
+    @in_style
+    def _image(self, form: str) -> bytes:
+        """No dates: equal numbers give equal bytes."""
+        metadata = {"pdf": {"CreationDate": None, "ModDate": None}, "png": {"Software": None}, "svg": {"Date": None}}
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=form, metadata=metadata)
-        files[f"{name}.{form}"] = buffer.getvalue()
-    plt.close(figure)
-    files[f"{name}.json"] = (json.dumps(_plain(drawn_from), indent=1, sort_keys=True) + "\n").encode()
+        FigureCanvasAgg(self.figure)
+        self.figure.savefig(buffer, format=form, metadata=metadata[form])
+        return buffer.getvalue()
+
+    def files(self) -> dict[str, bytes]:
+        """PDF, PNG and the JSON of the numbers drawn, by file name."""
+        drawn = json.dumps(_plain(self.numbers), indent=1, sort_keys=True) + "\n"
+        images = {f"{self.name}.{form}": self._image(form) for form in ("pdf", "png")}
+        return images | {f"{self.name}.json": drawn.encode()}
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figure as .pdf, .png or .svg, by the ending of `path`."""
+        target = Path(path)
+        target.write_bytes(self._image(target.suffix.lower().lstrip(".")))
+        return target
+
+    def _repr_png_(self) -> bytes:
+        return self._image("png")
+
+
+def as_files(drawings: Iterable[Drawing]) -> Figures:
+    """All files of several drawings."""
+    files: dict[str, bytes] = {}
+    for drawing in drawings:
+        files |= drawing.files()
     return Figures(files)
 
 
@@ -91,9 +144,8 @@ def _plain(value: Any) -> Any:
 
 def with_ratio(width: float = 7.0, height: float = 5.6) -> tuple[Figure, Axes, Axes]:
     """A figure with a main panel and a ratio panel below that shares its x axis."""
-    figure, (main, ratio) = plt.subplots(
-        2, 1, figsize=(width, height), sharex=True, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.06}
-    )
+    figure = Figure(figsize=(width, height))
+    main, ratio = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.06})
     return figure, main, ratio
 
 
@@ -101,4 +153,4 @@ def poisson_points(axes: Axes, x: Array, counts: Array, scale: Array | float = 1
     """Data points with sqrt(n) errors (1 for empty bins are left out)."""
     filled = counts > 0
     y = np.where(filled, counts * scale, np.nan)
-    axes.errorbar(x, y, np.sqrt(counts) * scale, fmt="o", ms=3.2, lw=1.0, color=COLOURS["data"], **kwargs)
+    axes.errorbar(x, y, np.sqrt(counts) * scale, fmt="o", ms=3.2, lw=1.0, color=DATA, **kwargs)

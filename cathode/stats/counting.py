@@ -36,27 +36,20 @@ def li_ma(n: float, m: float, tau: float) -> float:
     return float(np.sign(n - alpha * m) * np.sqrt(max(q, 0.0)))
 
 
-def z_bi(n: float, m: float, tau: float) -> float:
-    """Exact conditional binomial significance: p = I_{1/(1+tau)}(n, m + 1).
-
-    Source: Cousins, Linnemann, Tucker, NIM A 595 (2008) 480, physics/0702156, eq. 14. Conservative for small counts;
-    p = 1 for n = 0. Statistical errors only.
-    """
-    return -37.0 if n <= 0 else z_value(float(betainc(n, m + 1, 1 / (1 + tau))))
-
-
 def z_classical(n: float, b: float) -> float:
     """(n - b) / sqrt(b): a display quantity. Ignores every uncertainty of b; with b = 10 it rejects 8 times too often."""
     return float((n - b) / np.sqrt(b))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GenerativeHunt:
     """The generative bump hunt: observation and background from two disjoint halves of an ensemble.
 
     Attributes:
-        observed, background: means O and B over the members of each half (events).
-        observed_error, background_error: delta = sigma / sqrt(N/2), the training noise of these means.
+        observed: mean O over the members of one half (events).
+        observed_error: its training noise delta = sigma / sqrt(N/2).
+        background: mean B over the members of the other half (events).
+        background_error: its training noise.
     """
 
     observed: float
@@ -79,7 +72,9 @@ def generative_hunt(observed: Sequence[float], background: Sequence[float]) -> G
     """Means and training noise of the members' counts in two disjoint halves, N/2 members each."""
     o, b = np.asarray(observed, dtype=float), np.asarray(background, dtype=float)
     error = [float(np.sqrt(v.var(ddof=1) / len(v))) for v in (o, b)]
-    return GenerativeHunt(float(o.mean()), error[0], float(b.mean()), error[1])
+    return GenerativeHunt(
+        observed=float(o.mean()), observed_error=error[0], background=float(b.mean()), background_error=error[1]
+    )
 
 
 def effective_dof(components: Sequence[tuple[float, float]]) -> float:

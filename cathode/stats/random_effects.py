@@ -39,7 +39,7 @@ def spread(counts: Array, *, independent: bool = True) -> tuple[float, float]:
     return float(np.sqrt(max(0.0, (between - within) / counts.shape[-1]))), float(np.sqrt(max(0.0, within - poisson)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RandomEffects:
     """A common log-bias and its scatter between windows.
 
@@ -95,4 +95,6 @@ def random_effects(n: Array, b: Array, relative_error: Array, *, overdispersion:
     scatter = 0.0 if at_zero <= 0 else float(brentq(excess, 0.0, 20.0)) if excess(20.0) < 0 else 20.0
     mu, mean, variance = solve(scatter)
     error = float(1 / np.sqrt(np.sum(mean**2 / variance)))
-    return RandomEffects(mu, error, scatter, float(chi2.sf(at_zero + windows - 1, windows - 1)))
+    return RandomEffects(
+        mu=mu, mu_error=error, scatter=scatter, p_homogeneous=float(chi2.sf(at_zero + windows - 1, windows - 1))
+    )

@@ -81,6 +81,10 @@ class StatisticsSettings:
     sqrt_s: float = 13000.0
     calibration: CalibrationSettings = CalibrationSettings()
 
+    def applied_shift(self, mean: float) -> float:
+        """The log-shift of the background that a measured mean non-closure becomes."""
+        return max(mean, 0.0) if self.shift == "positive" else mean
+
     def __post_init__(self) -> None:
         if self.luminosity is not None and self.luminosity <= 0:
             raise ConfigError(f"statistics.luminosity: found {self.luminosity:g}, expected a positive number of fb^-1")

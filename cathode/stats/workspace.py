@@ -11,7 +11,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Counting:
     """What a counting experiment needs, in events of the signal region after the selection.
 

@@ -1,51 +1,42 @@
-"""The analysis: one pure function per workflow rule, artefacts in, artefacts out.
+"""The steps of the workflow: which function each one is. One step is one rule, one command, one verb of the package.
 
-The signature is the declaration. Positional parameters are artefacts, read by their annotated type; keyword parameters
-are sections of the configuration or wildcards; the return value is the artefact, or a tuple of them. The command line
-(`cli.py`), the rules' parameters (`settings` in `workflow/common.smk`) and the tests that hold both together are derived
-from it. A step opens no artefact, so a notebook can run the whole chain in memory.
+The signature is the declaration. Positional parameters are artefacts, read by their annotated type (`list[...]`: several, `... | None`: may
+be absent); keyword parameters are sections of the configuration, wildcards, or `used`, what the run took so far; the return value is the
+artefact, or a tuple of them. The command line (`cathode.steps.run`), the rules' commands and parameters (`workflow/common.smk`) and the
+tests that hold them together are derived from it. A step opens no artefact, so a notebook runs the same chain in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+STEPS = {
+    "fetch": "cathode.intake.official:fetch",
+    "cluster_jets": "cathode.intake.official:cluster_jets",
+    "generate": "cathode.generator.generate:generate",
+    "prepare": "cathode.intake.prepare:prepare",
+    "fit_density": "cathode.density.ensemble:fit_density",
+    "compare_sidebands": "cathode.template.sidebands:compare_sidebands",
+    "make_template": "cathode.template.make:make_template",
+    "score": "cathode.classifier.methods:score",
+    "score_reference": "cathode.classifier.methods:score_reference",
+    "score_pseudo": "cathode.inference.pseudo:score_pseudo",
+    "combine_closure": "cathode.inference.closure:combine_closure",
+    "estimate_background": "cathode.inference.background:estimate_background",
+    "infer": "cathode.inference.hunt:infer",
+    "infer_blind": "cathode.inference.hunt:infer_blind",
+    "scan_spectrum": "cathode.spectrum.scan:scan_spectrum",
+    "select": "cathode.inference.counts:select",
+    "evaluate": "cathode.inference.truth:evaluate",
+    "summarise": "cathode.steps.summarise:summarise",
+    "plot_window": "cathode.plots.window:plot_window",
+    "plot_summary": "cathode.plots.significance:plot_summary",
+    "report": "cathode.report.render:report",
+    "fit_truth": "cathode.calibration.experiments:fit_truth",
+    "calibrate_classifier": "cathode.calibration.experiments:calibrate_classifier",
+    "measure_overdispersion": "cathode.calibration.measure:measure_overdispersion",
+    "calibrate_chain": "cathode.calibration.experiments:calibrate_chain",
+    "measure_calibration": "cathode.calibration.measure:measure_calibration",
+    "limit_signal": "cathode.calibration.measure:limit_signal",
+    "plot_calibration": "cathode.plots.calibration:plot_calibration",
+}
 
-from cathode.steps.calibrate import (
-    calibrate_chain,
-    calibrate_classifier,
-    fit_truth,
-    limit_signal,
-    measure_calibration,
-    measure_overdispersion,
-    plot_calibration,
-)
-from cathode.steps.hunt import (
-    compare_sidebands,
-    estimate_background,
-    fit_density,
-    generate,
-    infer,
-    infer_blind,
-    measure_closure,
-    prepare,
-    sample_template,
-    scan_spectrum,
-    score_cathode,
-    score_cwola,
-    score_pseudo,
-    score_reference,
-)
-from cathode.steps.output import evaluate, plot_summary, plot_window, report, select, summarise
-
-STEPS: dict[str, Callable[..., Any]] = {
-    f.__name__: f
-    for f in (
-        generate, prepare, fit_density, compare_sidebands, sample_template, score_cathode, score_cwola, score_reference, score_pseudo,
-        measure_closure, estimate_background, scan_spectrum, infer, infer_blind, select, evaluate, summarise, plot_window,
-        plot_summary, report, fit_truth, calibrate_classifier, measure_overdispersion, calibrate_chain,
-        measure_calibration, limit_signal, plot_calibration,
-    )
-}  # fmt: skip
-
-__all__ = ["STEPS", *sorted(STEPS)]
+WILDCARDS = ("method", "process", "batch", "dataset")

@@ -14,50 +14,117 @@ import numpy as np
 import pytest
 
 from cathode import io
-from cathode.background import BackgroundEstimate
-from cathode.classifier import Scored, Scores
-from cathode.closure import Closure, ClosurePoint
-from cathode.counts import PassingCounts
+from cathode.artefacts import artefact
+from cathode.calibration.results import (
+    ClassifierCount,
+    ClassifierExperiments,
+    PseudoExperiment,
+    PseudoExperiments,
+)
+from cathode.classifier.scores import MethodScores, SplitScores
+from cathode.density.ensemble import DensityEnsemble
 from cathode.errors import ArtefactError
-from cathode.events import Events, Labels
-from cathode.results import Estimates, Figures, Hunts, Json, PseudoExperiment, PseudoExperiments, Selected, Truth
+from cathode.events import Events, Intake, Labels, Template
+from cathode.inference.background import BackgroundEstimate, Estimates
+from cathode.inference.closure import Closure, ClosurePoint
+from cathode.inference.counts import PassingCounts
+from cathode.results import (
+    Figures,
+    HuntResult,
+    HuntResults,
+    Overdispersion,
+    OverdispersionTable,
+    Selected,
+    Stage,
+    Summary,
+    Truth,
+    TruthPoint,
+    Workspace,
+)
 from cathode.stats.random_effects import RandomEffects
-from cathode.template import Template
 
 MADE = io.Made("test", "0", {"events": "abc"})
 RNG = np.random.default_rng(0)
 BIG = np.asfortranarray(RNG.normal(size=(40, 6)))
 VIEW = BIG[::2, 1:4]  # neither C- nor F-contiguous
-COUNTS = PassingCounts(0.01, 1000, 12, 10.5, 83.0, (40.0, 43.0), True, 3)
+EVEN, ALL = np.arange(40)[::2], np.arange(40)  # strided and not
+COUNTS = PassingCounts(
+    eps_bkg=0.01, n_sr=1000, n_obs=12, n_bkg=10.5, m=83.0, member_counts=(40.0, 43.0), independent_members=True, n_splits=3
+)  # fmt: skip
+EFFECTS = RandomEffects(mu=0.1, mu_error=0.2, scatter=0.0, p_homogeneous=0.5)
+POINT = ClosurePoint(
+    eps_bkg=0.01, n_windows=1, effects=EFFECTS, sigma_boot=0.01, sigma_init=0.02, observed=(1.0,), predicted=(2.0,), relative_error=(0.1,)
+)  # fmt: skip
+ESTIMATE = BackgroundEstimate(
+    method="cathode", counts=COUNTS, n_bkg=10.0, initialisation=0.01, bootstrap=0.02, non_closure_mean=None, non_closure_sigma=None,
+    n_windows=0, nu=np.inf, overdispersion=1.2, sequential=None, generative=None, flags=("flag",),
+)  # fmt: skip
+RESULT = HuntResult(
+    window="m3500", signal_region=(3300.0, 3700.0), method="cathode", eps_bkg=0.01, n_bkg=10.5, p_local=0.5,
+    waterfall=(Stage(source="counting", z=0.0),), flags=("a", "b"),
+)  # fmt: skip
+SCORES = SplitScores(
+    method="cathode", window="m3500", interval=(3300.0, 3700.0), row=EVEN, fold=EVEN % 5, score=BIG[::2, 2].astype(np.float32),
+    member_score=VIEW.astype(np.float32), ref_score=BIG[:, 1].astype(np.float32), ref_fold=ALL, ref_weight=BIG[:, 3], ref_role=ALL % 4,
+    ref_source=ALL[::-1], ref_member=ALL, ref_threshold_member_score=VIEW.astype(np.float32), n_bootstraps=2, n_seeds=2,
+    independent_members=False, extra_score=BIG[::3, 4].astype(np.float32),
+)  # fmt: skip
+TABLE = {
+    "v0": {"cathode": {"0.01": 0.7}}, "v0_error": {"cathode": {"0.01": 0.1}}, "pull_mean": {"cathode": {"0.01": 0.0}},
+    "pull_mean_error": {"cathode": {"0.01": 0.1}}, "z": {"cathode": {"0.01": (0.5, -0.5)}}, "sizes": {"data": 100},
+}  # fmt: skip
+SUMMARY = Summary(
+    run="r", code_version="0", config={"seed": 1}, config_sha256="x", n_events=5, p_global=0.5, z_global=0.0, trials=1,
+    intake=Intake(read=6, kept=5, dropped={"range": 1}, duplicates=0), trials_effective=1.0, z_global_overlap=0.0, blind=False, hunts=(RESULT,),
+)  # fmt: skip
 ARTEFACTS = {
-    "events": (Events(("a", "b", "c"), np.arange(40)[::2], BIG[::2, 0], VIEW), "parquet"),
-    "labels": (Labels(np.arange(40)[::2] % 2), "parquet"),
+    "events": (Events(("a", "b", "c"), EVEN, BIG[::2, 0], VIEW), "parquet"),
+    "labels": (Labels(EVEN % 2), "parquet"),
     "template": (
-        Template(("a", "b", "c"), BIG[::2, 0], VIEW, np.arange(40)[::2], np.arange(40)[1::2], np.arange(20)[::-1], np.arange(20), BIG[::2, 3], True, 2, 2),
-        "parquet",
+        Template(
+            names=("a", "b", "c"), mass=BIG[::2, 0], features=VIEW, member=EVEN, role=ALL[1::2], source=np.arange(20)[::-1], row=np.arange(20),
+            weight=BIG[::2, 3], transported=True, n_bootstraps=2, n_seeds=2,
+        ), "parquet",
     ),
     "selected": (
-        Selected(("a", "b", "c"), np.arange(20), BIG[::2, 0], VIEW, BIG[::2, 5][::-1]), "parquet",
+        Selected(names=("a", "b", "c"), row=np.arange(20), mass=BIG[::2, 0], features=VIEW, score=BIG[::2, 5][::-1]), "parquet",
     ),
-    "scores": (
-        Scored((Scores("cathode", "m3500", (3300.0, 3700.0), np.arange(40)[::2], np.arange(40)[::2] % 5, BIG[::2, 2].astype(np.float32),
-               VIEW.astype(np.float32), BIG[:, 1].astype(np.float32), np.arange(40), BIG[:, 3], np.arange(40), np.arange(40)[::-1],
-               np.arange(40), VIEW.astype(np.float32), 2, 2, False, BIG[::3, 4].astype(np.float32)),)),
-        "npz",
-    ),
+    "scores": (MethodScores((SCORES,)), "npz"),
     "closure": (
-        Closure("m3500", "cathode", ("pseudo00",), ((1.0, 2.0),), (ClosurePoint(0.01, 1, RandomEffects(0.1, 0.2, 0.0, 0.5), 0.01, 0.02, (1.0,), (2.0,), (0.1,)),)),
-        "json",
+        Closure(window="m3500", method="cathode", names=("pseudo00",), intervals=((1.0, 2.0),), points=(POINT,)), "json",
     ),
     "background": (
-        Estimates("m3500", (3300.0, 3700.0), "cathode", (BackgroundEstimate(COUNTS, 10.0, 0.01, 0.02, None, None, 0, np.inf, 1.2, None, None, ("flag",)),)),
-        "json",
+        Estimates(window="m3500", interval=(3300.0, 3700.0), method="cathode", points=(ESTIMATE,)), "json",
     ),
-    "hunts": (Hunts(({"window": "m3500", "p_local": 0.5, "truth": None},)), "json"),
+    "hunts": (HuntResults((RESULT,)), "json"),
+    "intake": (Intake(read=None, kept=5, dropped=None, duplicates=0), "json"),
+    "classifier_experiments": (
+        ClassifierExperiments(
+            window="m3500", sizes={"hunt": {"data": 5}},
+            entries=(ClassifierCount(toy=0, sample="hunt", method="cwola", eps_bkg=0.1, n=1.0, b=2.0, m=3.0),),
+        ), "json",
+    ),
     "pseudo_experiments": (
-        PseudoExperiments("m3500", (PseudoExperiment(0, None, "cathode", 2, 2, (COUNTS,), (), 1000.0, 20.0, 0, (0.0,)),)), "json",
+        PseudoExperiments(
+            window="m3500",
+            experiments=(
+                PseudoExperiment(
+                    toy=0, strength=None, method="cathode", n_bootstraps=2, n_seeds=2, counts=(COUNTS,), closure=(POINT,),
+                    n_expected=1000.0, n_expected_error=20.0, n_signal=0, n_signal_passing=(0.0,),
+                ),
+            ),
+        ), "json",
     ),
-    "truth": (Truth("m3500", "cathode", ({"n_sig_sr": 3, "auc": 0.5},), (0.1, 1.0), (0.5, 1.0), 0.01), "json"),
+    "truth": (
+        Truth(
+            window="m3500", method="cathode", entries=(TruthPoint(n_sig_sr=3, n_sig_obs=2, auc=0.5, max_sic=None, sic=1.0),),
+            eps_bkg=(0.1, 1.0), eps_sig=(0.5, 1.0), sic_floor=0.01,
+        ), "json",
+    ),
+    "summary": (SUMMARY, "json"),
+    "overdispersion": (
+        Overdispersion(window="m3500", n_toys=2, experiments=OverdispersionTable(**TABLE), **TABLE), "json",
+    ),
 }  # fmt: skip
 
 
@@ -91,7 +158,8 @@ def test_every_kind_comes_back_value_by_value_and_with_stable_bytes(name, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("name", "other"), [("events", Template), ("scores", io.DensityEnsemble), ("closure", Estimates)]
+    ("name", "other"),
+    [("events", Template), ("scores", DensityEnsemble), ("closure", Estimates), ("summary", Overdispersion)],
 )
 def test_the_wrong_kind_is_named(name, other, tmp_path):
     obj, suffix = ARTEFACTS[name]
@@ -126,6 +194,47 @@ def test_a_missing_file_and_another_version_are_refused(tmp_path):
         io.read(path, Closure)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hunts": [{"window": "m3500"}]}, r"hunts.0.signal_region: .*expected: .*required"),
+        ({"n_events": "many"}, "n_events: found 'many', expected"),
+        ({"n_evnets": 5}, r"unknown key n_evnets \(did you mean n_events\?\)"),
+        ({"hunts": [{"p_lcoal": 0.5}]}, r"unknown key hunts.0.p_lcoal \(did you mean p_local\?\)"),
+        ({"schema": "cathode/summary/0"}, "expected cathode/summary/1, found cathode/summary/0"),
+        ({"schema": None}, "found a file without header"),
+    ],
+)
+def test_a_document_of_another_kind_or_age_is_refused_by_its_key(change, message, tmp_path):
+    path = tmp_path / "summary.json"
+    io.write(SUMMARY, path, MADE)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ArtefactError, match=message) as caught:
+        io.read(path, Summary)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_its_schema_does_not_allow_is_not_written(tmp_path):
+    wrong = dataclasses.replace(SUMMARY, n_events="many")
+    with pytest.raises(ArtefactError, match="n_events"):
+        io.write(wrong, tmp_path / "summary.json", MADE)
+    assert list(tmp_path.iterdir()) == []
+
+
+@artefact("odd", "npz")
+@dataclasses.dataclass(frozen=True)
+class Odd:
+    inside: COUNTS.__class__
+
+
+def test_an_archive_builds_no_class_that_its_kind_does_not_name(tmp_path):
+    """A file says which classes it holds; only those that the annotations allow are made."""
+    path = tmp_path / "a.npz"
+    io.write(Odd(POINT), path, MADE)
+    with pytest.raises(ArtefactError, match="found an object of class ClosurePoint, expected PassingCounts"):
+        io.read(path, Odd)
+
+
 @contextlib.contextmanager
 def no_room():
     """No file may exceed 100 bytes: to a writer the same as a disk that is full. Short: it holds for pytest's own output, too."""
@@ -156,5 +265,5 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(name, tmp_path):
 def test_what_a_killed_job_left_is_swept_by_the_next(tmp_path):
     for name in (".a.json.123.part", ".a.json.9.part", ".b.json.9.part"):
         (tmp_path / name).write_text("half")
-    io.write(Json({"x": 1}), tmp_path / "a.json", MADE)
+    io.write(Workspace({"x": 1}), tmp_path / "a.json", MADE)
     assert sorted(p.name for p in tmp_path.iterdir()) == [".b.json.9.part", "a.json"]

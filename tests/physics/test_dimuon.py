@@ -9,13 +9,14 @@ import pytest
 import uproot
 from conftest import ROOT
 
-from cathode import steps
-from cathode.classifier import ClassifierSettings
-from cathode.classifier.trees import TreeSettings
-from cathode.closure import ClosureSettings
+import cathode
+from cathode.classifier.settings import ClassifierSettings, TreeSettings
 from cathode.config import load_config
-from cathode.counts import passing
-from cathode.template.histogram import HistogramSettings
+from cathode.density.settings import HistogramSettings
+from cathode.inference.counts import passing
+from cathode.inference.settings import ClosureSettings
+from cathode.intake.prepare import prepare_events
+from cathode.spectrum.scan import scan_spectrum
 
 
 def muon_pairs(m, pair_pt, iso_scale, charge_product, rng):
@@ -77,43 +78,31 @@ def config(tmp_path_factory):
 
 def test_the_example_finds_the_resonance(config):
     window = next(iter(config.regions.values()))
-    events, _, spare = steps.prepare(
-        [],
-        generator=config.generator,
-        data=config.data,
-        injection=config.injection,
-        mass_range=config.mass_range,
-        blinded=(),
-        seed=1,
-    )
+    events = prepare_events(config.data, config.injection, config.mass_range, seed=1).events
     columns, m = sample(80000, 250, seed=1)
     kept = (columns["mu2_charge"] < 0) & (columns["mu2_pt"] > 3) & (m >= 8) & (m < 12)
     assert len(events) == pytest.approx(kept.sum(), abs=60)  # masses of the signal are smeared in the sample
     assert np.ptp(events.features, axis=0).min() > 0
     lighter = dataclasses.replace(config.background, bootstraps=2, histogram=HistogramSettings(epochs=3))
     classifier = ClassifierSettings(splits=1, sequential_members=0, boosted_trees=TreeSettings(trees=30, min_leaf=50))
-    closure, common = ClosureSettings(windows=8), {"window": window, "seed": 1}
-    density = steps.fit_density(events, background=lighter, device="cpu", **common)
-    template = steps.sample_template(events, density, template=config.template, **common)
-    scores = steps.score_cathode(events, template, spare, classifier=classifier, device="cpu", **common)
-    tests = [
-        steps.score_pseudo(
-            events, batch=str(i), method="cathode", background=lighter, template=config.template, classifier=classifier,
-            closure=closure, device="cpu", **common,
-        )
-        for i in range(closure.jobs)
-    ]  # fmt: skip
+    common = {"window": window, "seed": 1}
+    points = config.working_points
+    density = cathode.fit_density(events, background=lighter, **common)
+    template = cathode.make_template(events, density, template=config.template, **common)
+    scores = cathode.score(events, template, classifier=classifier, **common)
+    closure = cathode.measure_closure(
+        events, working_points=points, background=lighter, template=config.template, classifier=classifier,
+        closure=ClosureSettings(windows=8), **common,
+    )  # fmt: skip
     # one fold split for speed: its counts scatter more than Poisson's (as every such estimate's flag says)
     statistics = dataclasses.replace(config.statistics, overdispersion=2.0)
-    keys = {"window": window, "working_points": config.working_points, "statistics": statistics}
-    estimates = steps.estimate_background(scores, [steps.measure_closure(tests, [], **keys)], [], **keys)
-    hunts = steps.infer(estimates, density, events, scores, window=window, statistics=statistics)[0]
-    best = max(hunts.entries, key=lambda h: h["z_local"])
-    assert best["z_local"] > 3
-    is_signal = m[scores.scores[0].row] == 10
-    for hunt in hunts.entries:  # the measured signal behind each cut is the true one
-        true = passing(scores.scores, hunt["eps_bkg"])[is_signal].sum()
+    estimates = cathode.estimate_background(scores, closure, working_points=points, statistics=statistics)
+    hunts = cathode.infer(estimates, density, events, scores, window=window, statistics=statistics)[0].entries
+    assert max(h.z for h in hunts) > 3
+    is_signal = m[scores.splits[0].row] == 10
+    for hunt in hunts:  # the measured signal behind each cut is the true one
+        true = passing(scores.splits, hunt.eps_bkg)[is_signal].sum()
         assert true > 40
-        assert abs(hunt["signal_yield"]["value"] - true) < 3 * hunt["signal_yield"]["sigma"]
-    scan = steps.scan_spectrum(events, window=window, statistics=config.statistics, seed=1)
+        assert abs(hunt.signal_yield.value - true) < 3 * hunt.signal_yield.sigma
+    scan = scan_spectrum(events, window=window, statistics=config.statistics, seed=1)
     assert abs(scan.best_mass - 10) < 0.15

@@ -21,8 +21,8 @@ import pytest
 import yaml
 from conftest import ROOT, toy_table
 
-from cathode.cluster import describe_cluster
 from cathode.errors import ConfigError
+from cathode.running.slurm import describe_cluster
 
 sys.path.insert(0, str(ROOT / "tests" / "workflow"))
 from test_workflow import CONFIG, digests
@@ -243,7 +243,7 @@ def test_a_hunt_survives_every_fault_and_gives_the_bytes_of_a_local_run(slurm, p
     records.ask("scancel", killed["JobId"])
     lost = records.wait_for("compare_sidebands", "RUNNING", 240)  # after the second fit
     records.ask("scontrol", "update", f"nodename={lost['NodeList']}", "state=down", "reason=test")
-    records.wait_for("score_cathode", "RUNNING", 240)
+    records.wait_for("score", "RUNNING", 240)
     first.send_signal(signal.SIGKILL)  # the submitting machine dies; its jobs run on
     first.wait()
     records.ask("scontrol", "update", f"nodename={lost['NodeList']}", "state=resume")

@@ -176,7 +176,7 @@ def run(folder: Path, tree: dict, monkeypatch, capsys) -> tuple[int, str]:
     )
     logging.disable(logging.INFO)
     try:
-        code = main(["prepare", "--config", "my.yaml", "--out", "e.parquet", "l.parquet", "s.parquet"])
+        code = main(["prepare", "--config", "my.yaml", "--out", "e.parquet", "l.parquet", "s.parquet", "i.json"])
     finally:
         logging.disable(logging.NOTSET)
     return code, capsys.readouterr().err

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from cathode import steps
-from cathode.background import combine
-from cathode.calibration import (
+from cathode.calibration.measure import measure_calibration, measure_overdispersion
+from cathode.calibration.pseudo_data import Background, inject, is_signal
+from cathode.calibration.results import (
+    ClassifierCount,
+    ClassifierExperiments,
+    EfficiencyPoint,
+    PseudoExperiment,
+    PseudoExperiments,
+    SignalMeasured,
+)
+from cathode.calibration.verdicts import (
     clopper_pearson,
     effective_trials,
     linearity,
@@ -18,16 +26,13 @@ from cathode.calibration import (
     signal_efficiency,
     uniformity,
 )
-from cathode.calibration.experiments import Background, inject, is_signal
-from cathode.closure import ClosurePoint
-from cathode.counts import PassingCounts
 from cathode.events import Events
-from cathode.inference import primary_p
+from cathode.inference.background import combine
+from cathode.inference.closure import ClosurePoint, known_overdispersion
+from cathode.inference.counts import PassingCounts
 from cathode.regions import Window
-from cathode.results import Json, PseudoExperiment, PseudoExperiments
 from cathode.stats.random_effects import RandomEffects
 from cathode.stats.settings import StatisticsSettings
-from cathode.steps.hunt import known_overdispersion
 
 WINDOW = Window("m3000", (2800.0, 3200.0), (2000.0, 5000.0))
 
@@ -57,14 +62,14 @@ def test_overdispersion_is_found_with_its_error():
 
 def test_uniform_p_values_pass_and_others_fail_by_name():
     rng = np.random.default_rng(3)
-    passed = [uniformity(rng.random(200))["passes"] for _ in range(200)]
+    passed = [uniformity(rng.random(200)).passes for _ in range(200)]
     assert np.mean(passed) > 0.8  # three tests, each with a 5 % type-I error at most
     anti = uniformity(rng.random(200) ** 2)
-    assert not anti["passes"]
-    assert not anti["conservative"]
+    assert not anti.passes
+    assert not anti.conservative
     shy = uniformity(1 - (1 - rng.random(400)) ** 3 * 0.7)
-    assert not shy["passes"]
-    assert shy["conservative"]
+    assert not shy.passes
+    assert shy.conservative
 
 
 def test_effective_trials_of_independent_and_of_identical_p_values():
@@ -75,24 +80,44 @@ def test_effective_trials_of_independent_and_of_identical_p_values():
 
 def test_signal_efficiency_is_a_mean_over_experiments_per_strength():
     points = [
-        {"method": "cathode", "eps_bkg": 0.01, "strength": s, "n_signal": 100, "n_signal_passing": k, "p_local": 0.01}
+        SignalMeasured(
+            toy=0,
+            window="w",
+            method="cathode",
+            eps_bkg=0.01,
+            n_obs=0.0,
+            n_bkg=1.0,
+            n_bkg_uncorrected=1.0,
+            p_local=0.01,
+            strength=s,
+            n_signal=100,
+            n_signal_passing=k,
+            n_signal_estimated=0.0,
+            error=1.0,
+        )
         for s, passing in ((1.0, (20, 40)), (2.0, (50, 70)))
         for k in passing
     ]
     one, two = signal_efficiency(points)
-    assert (one["eps_sig"], two["eps_sig"]) == pytest.approx((0.3, 0.6))
-    assert one["eps_sig_error"] == pytest.approx(np.std([0.2, 0.4], ddof=1) / np.sqrt(2))
-    assert one["z_median"] == pytest.approx(2.326, abs=1e-3)
+    assert (one.eps_sig, two.eps_sig) == pytest.approx((0.3, 0.6))
+    assert one.eps_sig_error == pytest.approx(np.std([0.2, 0.4], ddof=1) / np.sqrt(2))
+    assert one.z_median == pytest.approx(2.326, abs=1e-3)
+
+
+def point(strength, eps_sig):
+    return EfficiencyPoint(
+        method="m", eps_bkg=0.01, strength=strength, n_signal=1.0, eps_sig=eps_sig, eps_sig_error=0.0, z_median=0.0
+    )
 
 
 def test_a_limit_is_carried_through_the_efficiency_curve():
     """eps_S = 0.01 + 0.1 S / sqrt(B) up to 0.41 at 4: S eps_S = passing is a quadratic equation."""
-    curve = [{"strength": s, "eps_sig": 0.01 + 0.1 * s} for s in (1.0, 2.0, 4.0)]
+    curve = [point(s, 0.01 + 0.1 * s) for s in (1.0, 2.0, 4.0)]
     for passing in (0.5, 5.0, 30.0, 100.0):
         strength = (-0.01 + np.sqrt(0.01**2 + 0.4 * passing / 100)) / 0.2
         assert produced_signal(passing, curve, 0.01, 10000.0) == pytest.approx(100 * strength, rel=1e-3)
     assert produced_signal(410.0, curve, 0.01, 10000.0) == pytest.approx(1000.0)
-    dip = [{"strength": 1.0, "eps_sig": 0.3}, {"strength": 2.0, "eps_sig": 0.25}]  # noise must not make it ambiguous
+    dip = [point(1.0, 0.3), point(2.0, 0.25)]  # noise must not make it ambiguous
     found = [produced_signal(s, dip, 0.01, 100.0) for s in (1.0, 3.0, 5.0, 6.0, 9.0)]
     assert np.all(np.diff(found) > 0)
 
@@ -102,14 +127,14 @@ def test_a_biased_signal_response_is_seen():
     true = np.repeat([0.0, 10.0, 20.0, 50.0], 50)
     error = 5 + 0.05 * true
     good = linearity(true, true + error * rng.standard_normal(len(true)), error)
-    assert good["passes"]
-    assert good["slope_error"] < 0.05
-    assert good["slope"] == pytest.approx(1, abs=4 * good["slope_error"])
-    assert good["coverage_68"] == pytest.approx(0.683, abs=0.1)
+    assert good.passes
+    assert good.slope_error < 0.05
+    assert good.slope == pytest.approx(1, abs=4 * good.slope_error)
+    assert good.coverage_68 == pytest.approx(0.683, abs=0.1)
     low = linearity(true, 0.8 * true + error * rng.standard_normal(len(true)), error)
-    assert low["slope_error"] < 0.05
-    assert low["slope"] == pytest.approx(0.8, abs=4 * low["slope_error"])
-    assert not low["passes"]
+    assert low.slope_error < 0.05
+    assert low.slope == pytest.approx(0.8, abs=4 * low.slope_error)
+    assert not low.passes
 
 
 class KnownDensity:
@@ -164,40 +189,41 @@ def test_injected_signal_has_the_asked_strength_and_is_known_by_its_row(backgrou
 def test_the_overdispersion_at_the_size_of_the_pseudo_experiments_judges_them():
     """Two tables, one per sample size; verdicts use the one of the pseudo-experiments, hunts the other."""
     rng = np.random.default_rng(9)
-    entries = [
-        {
-            "toy": t,
-            "sample": s,
-            "method": "cathode",
-            "eps_bkg": 0.1,
-            "n": 400 + np.sqrt(400 * v) * z,
-            "b": 400.0,
-            "m": 1e9,
-        }
+    entries = tuple(
+        ClassifierCount(toy=t, sample=s, method="cathode", eps_bkg=0.1, n=400 + np.sqrt(400 * v) * z, b=400.0, m=1e9)
         for s, v in (("hunt", 1.4), ("experiments", 0.6))
         for t, z in enumerate(rng.standard_normal(4000))
-    ]
+    )
     sizes = {"hunt": {"data": 4000}, "experiments": {"data": 400}}
-    table = steps.measure_overdispersion(
-        [Json({"window": "m3000", "sizes": sizes, "entries": entries})], methods=("cathode",), working_points=(0.1,)
-    )
-    assert table.tree["v0"]["cathode"]["0.1"] == pytest.approx(1.4, rel=0.1)
-    own = table.tree["experiments"]["v0"]["cathode"]["0.1"]
+    batch = ClassifierExperiments(window="m3000", sizes=sizes, entries=entries)
+    table = measure_overdispersion([batch], methods=("cathode",), working_points=(0.1,))
+    assert table.n_toys == 4000
+    assert table.of("cathode", 0.1) == pytest.approx(1.4, rel=0.1)
+    own = table.at_experiments.of("cathode", 0.1)
     assert own == pytest.approx(0.6, rel=0.1)
+    effects = RandomEffects(mu=0.0, mu_error=0.02, scatter=0.0, p_homogeneous=0.5)
     point = ClosurePoint(
-        0.1, 12, RandomEffects(0.0, 0.02, 0.0, 0.5), 0.0, 0.0, (40.0,) * 12, (40.0,) * 12, (0.01,) * 12
+        eps_bkg=0.1, n_windows=12, effects=effects, sigma_boot=0.0, sigma_init=0.0, observed=(40.0,) * 12, predicted=(40.0,) * 12,
+        relative_error=(0.01,) * 12,
+    )  # fmt: skip
+    counts = PassingCounts(
+        eps_bkg=0.1, n_sr=400, n_obs=52.0, n_bkg=40.0, m=4000.0, member_counts=(), independent_members=True, n_splits=3
     )
-    counts = PassingCounts(0.1, 400, 52.0, 40.0, 4000.0, (), True, 3)
-    toys = [PseudoExperiment(t, None, "cathode", 0, 0, (counts,), (point,), 400.0, 5.0, 0, (0.0,)) for t in range(3)]
+    toys = tuple(
+        PseudoExperiment(
+            toy=t, strength=None, method="cathode", n_bootstraps=0, n_seeds=0, counts=(counts,), closure=(point,), n_expected=400.0,
+            n_expected_error=5.0, n_signal=0, n_signal_passing=(0.0,),
+        )
+        for t in range(3)
+    )  # fmt: skip
     calibrated = StatisticsSettings(overdispersion="calibrated")
-    null, _ = steps.measure_calibration(
-        [PseudoExperiments("m3000", tuple(toys))],
-        [table],
+    null, _ = measure_calibration(
+        [PseudoExperiments(window="m3000", experiments=toys)],
+        table,
         methods=("cathode",),
         working_points=(0.1,),
         statistics=calibrated,
     )
     estimate = combine("cathode", counts, (0, 0), point.with_overdispersion(own), calibrated, own)
-    assert null.tree["p_local"] == [primary_p("cathode", estimate)] * 3
-    hunted = known_overdispersion([table], "cathode", (0.1,), calibrated)
-    assert hunted == (table.tree["v0"]["cathode"]["0.1"],)
+    assert null.p_local == (estimate.p_value(),) * 3
+    assert known_overdispersion(table, "cathode", (0.1,), calibrated) == (table.of("cathode", 0.1),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -11,11 +12,20 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from cathode.cluster import Partition, check_limits, describe_cluster, parse_gpus, parse_minutes, parse_partitions
+from cathode import numerics
 from cathode.errors import ConfigError
-from cathode.job import describe_job
-from cathode.report import render_timing
-from cathode.timing import describe_timing, read_usage, summarise_timing, write_record
+from cathode.report.render import render_timing
+from cathode.results import Timing, Used
+from cathode.running.job import describe_job
+from cathode.running.slurm import (
+    Partition,
+    check_limits,
+    describe_cluster,
+    parse_gpus,
+    parse_minutes,
+    parse_partitions,
+)
+from cathode.running.usage import describe_timing, read_usage, summarise_timing, write_record
 
 
 @pytest.mark.parametrize(
@@ -94,7 +104,7 @@ def test_the_shipped_profile_names_rules_that_exist_and_its_partitions_can_be_re
 
 
 def test_a_job_beyond_its_memory_ends_with_one_line_and_no_output(tmp_path):
-    out = [tmp_path / f"{name}.parquet" for name in ("events", "labels", "spare")]
+    out = [tmp_path / f"{name}.parquet" for name in ("events", "labels", "spare", "intake")]
     command = [
         sys.executable,
         "-m",
@@ -115,11 +125,8 @@ def test_a_job_beyond_its_memory_ends_with_one_line_and_no_output(tmp_path):
 
 
 def test_a_gpu_job_without_a_gpu_falls_back_with_a_warning_or_refuses(monkeypatch):
-    from cathode.steps import hunt
-    from cathode.steps.hunt import resolve_device
-
-    said: list[str] = []
-    monkeypatch.setattr(hunt.log, "warning", said.append)
+    resolve_device, said = numerics.resolve_device, []
+    monkeypatch.setattr(numerics.log, "warning", said.append)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert resolve_device("auto") == "cpu"
@@ -162,22 +169,22 @@ def test_the_time_of_a_run_is_told_per_rule_and_window(tmp_path):
     assert rows[4] == ["all", "4", "38", "30", "–", "700", "130", "30", "800"]
     beside = describe_timing(read_usage(run, {("score_pseudo", "m3700"): 7.0, ("prepare", ""): 2.0})).splitlines()
     assert [line.split()[-5] for line in beside[1:]] == ["–", "7", "2", "9"]
-    assert read_usage(tmp_path / "nothing") == []
+    assert read_usage(tmp_path / "nothing") == ()
 
 
 def test_summary_and_report_hold_the_same_times_as_the_table(tmp_path):
     rows = read_usage(run_folder(tmp_path), {("score_pseudo", "m3700"): 7.0})
     timing = summarise_timing(rows)
-    assert {k: v for k, v in timing.items() if not isinstance(v, dict | list)} == {
+    assert {f.name: getattr(timing, f.name) for f in dataclasses.fields(Used)} == {
         "jobs": 4, "wall_s": 38, "cpu_s": 30, "max_rss_mb": 700, "estimated_cpu_s": 7, "queue_s": 130, "gpu_s": 30, "gpu_mb": 800,
     }  # fmt: skip
-    assert timing["by_rule"]["score_pseudo"]["wall_s"] == 35
-    assert [(w["rule"], w["window"], w["queue_s"]) for w in timing["by_rule_and_window"]] == [
+    assert timing.by_rule["score_pseudo"].wall_s == 35
+    assert [(w.rule, w.window, w.queue_s) for w in timing.by_rule_and_window] == [
         ("score_pseudo", "m3500", 100),
         ("score_pseudo", "m3700", 30),
     ]
-    assert set(summarise_timing([])) == set(timing)
-    assert summarise_timing([])["wall_s"] is None
+    assert summarise_timing([]) == Timing()
+    assert Timing().wall_s is None
     page = re.sub(r"\s+", "", re.sub(r"</?(td|tr)[^>]*>", "|", render_timing("mine", rows)))
     assert "|score_pseudo||||3||35||30||7||700||130||30||800|" in page
     assert "|score_pseudo||m3700||1||5||4||7||400||30||–||–|" in page

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import counting
+from independent import z_bi
 from scipy.stats import binom, kstest, norm
 from scipy.stats import t as student
 
@@ -13,11 +15,10 @@ from cathode.stats.counting import (
     li_ma,
     p_predictive,
     sidak,
-    z_bi,
     z_classical,
     z_value,
 )
-from cathode.stats.workspace import Counting, build_workspace, student_inflation, upper_limit, z_pyhf
+from cathode.stats.workspace import build_workspace, student_inflation, upper_limit, z_pyhf
 
 
 def test_li_ma_is_zero_at_the_expectation_and_signed():
@@ -29,7 +30,7 @@ def test_li_ma_is_zero_at_the_expectation_and_signed():
 def test_li_ma_equals_pyhf_shapesys():
     """A Poisson auxiliary measurement is exactly the on-off problem."""
     for n, m, tau in ((150, 400.0, 4.0), (12, 40.0, 8.0), (60, 400.0, 4.0)):
-        workspace = build_workspace(Counting("c", n, m / tau, m, 0, 0, 0, np.inf))
+        workspace = build_workspace(counting(n, m / tau, m))
         assert z_pyhf(workspace) == pytest.approx(li_ma(n, m, tau), abs=2e-3)
 
 
@@ -149,21 +150,23 @@ def test_z_value_is_signed():
 
 
 def test_the_pyhf_workspace_has_separate_nuisances_and_a_signed_significance():
-    c = Counting("m3500_cathode_0.01", 240, 130.0, 2000, 0.01, 0.03, 0.05, 11)
+    c = counting(240, 130.0, 2000, initialisation=0.01, bootstrap=0.03, non_closure=0.05, nu=11)
     workspace = build_workspace(c)
     names = [m["name"] for m in workspace["channels"][0]["samples"][1]["modifiers"]]
     assert names == [f"gen_stat_{c.name}", f"ens_init_{c.name}", "boot_train", f"nonclosure_{c.name}"]
     excess = z_pyhf(workspace)
     statistical = li_ma(240, 2000, 2000 / 130)
     assert 0 < excess < statistical
-    deficit = z_pyhf(build_workspace(Counting("x", 80, 130.0, 2000, 0.01, 0.03, 0.05, 11)))
+    deficit = z_pyhf(
+        build_workspace(counting(80, 130.0, 2000, initialisation=0.01, bootstrap=0.03, non_closure=0.05, nu=11))
+    )
     assert deficit < -1
 
 
 def test_a_limit_takes_the_background_from_the_sidebands_and_a_significance_takes_it_from_the_region():
     """300 events before the cut hold 100 of signal: the limit's background must not count a share of them as its own."""
-    known = Counting("c", 150.0, 120.0, 1e6, 0, 0, 0, np.inf)
-    half = Counting("c", 150.0, 120.0, 1e6, 0, 0, 0, np.inf, 0.75, 0.01)
+    known = counting(150.0, 120.0, 1e6)
+    half = counting(150.0, 120.0, 1e6, sideband=(0.75, 0.01))
     assert z_pyhf(build_workspace(half)) == pytest.approx(z_pyhf(build_workspace(known)), abs=1e-3)
     limits = [upper_limit(build_workspace(c))[0] for c in (known, half)]
     assert limits[1] - limits[0] == pytest.approx(30, abs=1.5)
@@ -178,6 +181,6 @@ def test_the_inflation_makes_a_gaussian_as_wide_as_student_at_three_sigma():
 
 def test_the_upper_limit_covers_the_textbook_case():
     """n = b, no uncertainty: the asymptotic CLs limit is Phi^-1(1 - 0.05 / 2) sqrt(b) and the expected one equals it."""
-    observed, expected = upper_limit(build_workspace(Counting("c", 400, 400.0, 1e6, 0, 0, 0, np.inf)))
+    observed, expected = upper_limit(build_workspace(counting(400, 400.0, 1e6)))
     assert observed == pytest.approx(1.96 * 20, rel=0.04)
     assert expected[2] == pytest.approx(observed, rel=0.03)

@@ -4,30 +4,67 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.stats import norm, poisson
 
-from cathode.background import estimate_background
-from cathode.classifier import Scores
-from cathode.closure import measure_closure
-from cathode.counts import count_passing, efficiency_scores, passing, select_events
-from cathode.inference import impacts
-from cathode.metrics import roc
+from cathode.classifier.scores import MethodScores, SplitScores
+from cathode.events import Role
+from cathode.inference.background import estimate_background
+from cathode.inference.closure import Closure, ClosurePoint, combine_closure
+from cathode.inference.counts import count_passing, efficiency_scores, passing, select_events
+from cathode.inference.truth import roc
+from cathode.regions import Window
+from cathode.stats.random_effects import RandomEffects
 from cathode.stats.settings import StatisticsSettings
 
+WINDOW = Window("m3500", (3300.0, 3700.0), (2300.0, 8000.0))
 
-def make_scores(n=5000, tau=20, seed=0, n_signal=0, members=(5, 2), bias=0.0) -> Scores:
+
+def make_scores(n=5000, tau=20, seed=0, n_signal=0, members=(5, 2), bias=0.0) -> SplitScores:
     """Scores of a perfect (or biased) reference: uniform-free normal scores, signal three standard deviations up."""
     rng = np.random.default_rng(seed)
     score = np.concatenate([rng.normal(bias, 1, n), rng.normal(3, 1, n_signal)]).astype(np.float32)
     total = n + n_signal
     ref = rng.normal(0, 1, total * tau).astype(np.float32)
-    part = np.where(np.arange(len(ref)) % 5 == 0, 1, 2)
+    role = np.where(np.arange(len(ref)) % 5 == 0, Role.THRESHOLD, Role.EFFICIENCY)
     k = members[0] * members[1]
-    return Scores(
-        "cathode", f"pseudo{seed:02d}", (3300.0, 3700.0), np.arange(total), np.arange(total) % 5, score,
-        np.repeat(score[:, None], 4, axis=1) + rng.normal(0, 0.1, (total, 4)).astype(np.float32),
-        ref, rng.integers(0, 5, len(ref)), np.ones(len(ref)), part, np.arange(len(ref)), rng.integers(0, k, len(ref)) if k else -np.ones(len(ref), int),
-        np.repeat(ref[part == 1][:, None], 4, axis=1), *members,
-    )  # fmt: skip
+    noise = rng.normal(0, 0.1, (total, 4)).astype(np.float32)
+    ref_fold = rng.integers(0, 5, len(ref))
+    return SplitScores(
+        method="cathode",
+        window=f"pseudo{seed:02d}",
+        interval=(3300.0, 3700.0),
+        row=np.arange(total),
+        fold=np.arange(total) % 5,
+        score=score,
+        member_score=np.repeat(score[:, None], 4, axis=1) + noise,
+        ref_score=ref,
+        ref_fold=ref_fold,
+        ref_weight=np.ones(len(ref)),
+        ref_role=role,
+        ref_source=np.arange(len(ref)),
+        ref_member=rng.integers(0, k, len(ref)) if k else -np.ones(len(ref), int),
+        ref_threshold_member_score=np.repeat(ref[role == Role.THRESHOLD][:, None], 4, axis=1),
+        n_bootstraps=members[0],
+        n_seeds=members[1],
+    )
+
+
+def closure_of(tests, eps: float, overdispersion: float = 1.0) -> Closure:
+    """Closure of pseudo signal regions, each a tuple of its fold splits."""
+    statistics = StatisticsSettings(overdispersion=overdispersion)
+    scores = [
+        MethodScores(tuple(dataclasses.replace(s, window=f"p{i}") for s in splits)) for i, splits in enumerate(tests)
+    ]
+    return combine_closure(scores, window=WINDOW, working_points=(eps,), statistics=statistics)
+
+
+def estimate(scores, closure, overdispersion: float = 1.0):
+    statistics = StatisticsSettings(overdispersion=overdispersion)
+    found = estimate_background(MethodScores((scores,)), closure, working_points=(0.01,), statistics=statistics)
+    return found.points[0]
+
+
+TESTS = [(make_scores(seed=s, members=(2, 2)),) for s in range(12)]
 
 
 @pytest.mark.parametrize("eps", [0.1, 0.01, 0.001])
@@ -44,7 +81,7 @@ def test_background_only_counts_scatter_around_the_prediction(eps):
 @pytest.mark.parametrize("copies", [1, 10])
 def test_an_undivided_reference_gives_an_unbiased_efficiency_even_with_one_event_per_fold(copies):
     """Also where every recorded event comes in copies that score alike: they then pass together or not at all."""
-    ratio = []
+    ratio, both = [], np.full(4000, Role.THRESHOLD_AND_EFFICIENCY)
     for seed in range(300):
         rng = np.random.default_rng(seed)
         s = make_scores(n=4000, tau=1, seed=seed, members=(0, 0))
@@ -53,7 +90,7 @@ def test_an_undivided_reference_gives_an_unbiased_efficiency_even_with_one_event
             name: np.repeat(value, copies)
             for name, value in (
                 ("ref_score", s.ref_score), ("ref_fold", fold), ("ref_weight", s.ref_weight),
-                ("ref_source", np.arange(4000)), ("ref_member", s.ref_member), ("ref_part", np.zeros(4000, int)),
+                ("ref_source", np.arange(4000)), ("ref_member", s.ref_member), ("ref_role", both),
             )
         }  # fmt: skip
         s = dataclasses.replace(s, **tile, ref_threshold_member_score=np.empty((0, 4), np.float32))
@@ -83,7 +120,7 @@ def test_a_selection_over_splits_holds_as_many_events_as_were_counted_and_the_st
 
 
 def test_the_efficiency_score_is_the_background_efficiency_at_which_an_event_just_passes():
-    s = dataclasses.replace(make_scores(tau=4), ref_part=np.zeros(20000, int))
+    s = dataclasses.replace(make_scores(tau=4), ref_role=np.full(20000, Role.THRESHOLD_AND_EFFICIENCY))
     data, reference, _ = efficiency_scores((s,))
     for eps in (0.1, 0.01):
         cut, share = data >= -np.log10(eps), passing((s,), eps)
@@ -92,13 +129,11 @@ def test_the_efficiency_score_is_the_background_efficiency_at_which_an_event_jus
 
 
 def test_a_signal_is_an_excess_and_its_uncertainties_add_up():
-    closure = measure_closure(
-        "m3500", [(make_scores(seed=s, members=(2, 2)),) for s in range(12)], (0.01,), overdispersion=(1.0,)
-    )
-    e = estimate_background((make_scores(n_signal=100),), closure, (0.01,), StatisticsSettings(), (1.2,))[0]
+    closure = closure_of(TESTS, 0.01)
+    e = estimate(make_scores(n_signal=100), closure, 1.2)
     sigma = e.sigma()
-    parts = [sigma[k] for k in ("template", "initialisation", "bootstrap", "non_closure")]
-    assert sigma["total"] == pytest.approx(np.sqrt(np.sum(np.square(parts))))
+    parts = [getattr(sigma, k) for k in ("template", "initialisation", "bootstrap", "non_closure")]
+    assert sigma.total == pytest.approx(np.sqrt(np.sum(np.square(parts))))
     assert e.counts.n_obs - e.n_bkg > 50
     assert e.generative.z > 5
     assert abs(e.non_closure_mean) < 4 * e.non_closure_sigma
@@ -106,9 +141,7 @@ def test_a_signal_is_an_excess_and_its_uncertainties_add_up():
 
 def test_closure_finds_a_planted_bias():
     tests = [(make_scores(seed=s, bias=0.1, members=(2, 2)),) for s in range(12)]
-    point = measure_closure("m3500", tests, (0.1,), overdispersion=(1.0,)).points[0]
-    from scipy.stats import norm
-
+    point = closure_of(tests, 0.1).points[0]
     planted = np.log(norm.sf(norm.isf(0.1) - 0.1) / 0.1)
     assert point.effects.mu == pytest.approx(planted, abs=4 * point.effects.mu_error)
     assert point.effects.mu > 3 * point.effects.mu_error
@@ -116,13 +149,25 @@ def test_closure_finds_a_planted_bias():
 
 def test_splits_of_one_pseudo_signal_region_are_averaged():
     regions = [(make_scores(seed=s, members=(2, 2)), make_scores(seed=100 + s, members=(2, 2))) for s in range(6)]
-    found = measure_closure("m3500", regions, (0.01,), overdispersion=(1.0,)).points[0]
+    found = closure_of(regions, 0.01).points[0]
     assert found.n_windows == 6
     for splits, observed in zip(regions, found.observed, strict=True):
         assert observed == pytest.approx(np.mean([count_passing((s,), 0.01).n_obs for s in splits]))
-    loose, tight = found.with_overdispersion(1.0).effects, found.with_overdispersion(0.5).effects
-    assert loose == found.effects
-    assert tight.mu_error < loose.mu_error or tight.scatter > loose.scatter
+    assert found.with_overdispersion(1.0) == found
+
+
+def test_closure_of_counts_of_known_variance_has_the_error_of_their_sum():
+    """Windows that agree, predictions without error: mu = ln(sum n / sum b) with error sqrt(v / sum n)."""
+    b = np.array([40.0, 90.0, 160.0, 250.0, 60.0])
+    point = ClosurePoint(
+        eps_bkg=0.1, n_windows=5, effects=RandomEffects(mu=0.0, mu_error=0.0, scatter=0.0, p_homogeneous=1.0), sigma_boot=0.0, sigma_init=0.0,
+        observed=tuple(1.1 * b), predicted=tuple(b), relative_error=(0.0,) * 5,
+    )  # fmt: skip
+    for v in (0.5, 1.0, 2.0):
+        found = point.with_overdispersion(v).effects
+        assert found.scatter == 0
+        assert found.mu == pytest.approx(np.log(1.1))
+        assert found.mu_error == pytest.approx(np.sqrt(v / (1.1 * b.sum())))
 
 
 def test_a_random_score_has_sic_sqrt_eps_and_auc_one_half():
@@ -134,8 +179,6 @@ def test_a_random_score_has_sic_sqrt_eps_and_auc_one_half():
 
 
 def test_sic_of_two_gaussians_is_analytic():
-    from scipy.stats import norm
-
     rng = np.random.default_rng(1)
     r = roc(rng.normal(2, 1, 200000), rng.normal(0, 1, 200000))
     for eps in (0.1, 0.01):
@@ -147,10 +190,10 @@ def test_sic_of_two_gaussians_is_analytic():
 def test_copies_of_one_event_count_once():
     """Twenty identical copies of every reference event leave the statistical error of the events themselves."""
     s = make_scores(tau=2, members=(0, 0))
-    single = dataclasses.replace(s, ref_part=np.zeros(len(s.ref_score), int))
+    single = dataclasses.replace(s, ref_role=np.full(len(s.ref_score), Role.THRESHOLD_AND_EFFICIENCY))
     tile = {
         f: np.tile(getattr(single, f), 20)
-        for f in ("ref_score", "ref_fold", "ref_weight", "ref_part", "ref_source", "ref_member")
+        for f in ("ref_score", "ref_fold", "ref_weight", "ref_role", "ref_source", "ref_member")
     }
     copied = count_passing((dataclasses.replace(single, **tile),), 0.01)
     assert copied.m == pytest.approx(count_passing((single,), 0.01).m, rel=0.15)
@@ -158,23 +201,33 @@ def test_copies_of_one_event_count_once():
 
 
 def test_an_excess_gains_from_every_uncertainty_that_is_taken_away():
-    closure = measure_closure(
-        "m3500", [(make_scores(seed=s, members=(2, 2)),) for s in range(12)], (0.01,), overdispersion=(1.0,)
-    )
-    e = estimate_background((make_scores(n_signal=60),), closure, (0.01,), StatisticsSettings(), (1.2,))[0]
-    gains = impacts("cathode", e)
+    closure = closure_of(TESTS, 0.01)
+    e = estimate(make_scores(n_signal=60), closure, 1.2)
+    gains = dataclasses.asdict(e.impacts())
     assert set(gains) == {"template", "initialisation", "bootstrap", "non_closure"}
     assert all(g > -1e-9 for g in gains.values())
     largest = max(gains, key=lambda k: gains[k])
-    assert e.sigma()[largest] == max(v for k, v in e.sigma().items() if k != "total")
+    sigma = dataclasses.asdict(e.sigma())
+    assert sigma[largest] == max(v for k, v in sigma.items() if k != "total")
+
+
+def test_the_waterfall_leads_from_a_poisson_tail_to_the_quoted_significance():
+    e = estimate(make_scores(n_signal=60), closure_of(TESTS, 0.01))
+    stages = {stage.source: stage.z for stage in e.waterfall()}
+    assert list(stages) == ["counting", "closure_shift", "template", "initialisation", "bootstrap", "non_closure"]
+    assert stages["non_closure"] == pytest.approx(e.z(), abs=1e-12)
+    assert e.z() < stages["bootstrap"] <= stages["initialisation"] <= stages["template"] < stages["closure_shift"]
+    for source, expected in (("counting", e.counts.n_bkg), ("closure_shift", e.n_bkg)):
+        assert stages[source] == pytest.approx(norm.isf(poisson.sf(e.counts.n_obs - 1, expected)), abs=1e-3)
+    assert [s.source for s in dataclasses.replace(e, method="idealised").waterfall()] == ["counting"]
 
 
 def test_the_oversampling_verdict_is_the_share_of_the_reference_in_the_total_error():
-    closure = measure_closure(
-        "m3500", [(make_scores(seed=s, members=(2, 2)),) for s in range(12)], (0.01,), overdispersion=(1.0,)
-    )
-    for tau in (1, 40):
-        e = estimate_background((make_scores(tau=tau),), closure, (0.01,), StatisticsSettings(), (1.0,))[0]
-        others = 1 / e.n_bkg + e.relative_sigma**2
-        share = np.sqrt(1 + (1 / e.counts.m) / others) - 1  # how much the reference's count adds to the error
-        assert e.oversampling()["enough"] == (share < 0.0489)
+    closure = closure_of(TESTS, 0.01)
+    verdicts = []
+    for tau in (2, 40):
+        e = estimate(make_scores(tau=tau), closure)
+        error = [np.hypot(np.sqrt(c.n_bkg), c.sigma().total) for c in (e, e.without("template"))]
+        verdicts.append(e.oversampling().enough)
+        assert verdicts[-1] == (error[0] / error[1] < 1.0489)  # what the reference's count adds to the whole error
+    assert verdicts == [False, True]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cathode.failures import FailedJob, describe_failures
+from cathode.running.failures import FailedJob, describe_failures
 
 # as Snakemake prints it, with the node's own account of the same job, which has its own numbers
 ALONE = """

@@ -18,11 +18,11 @@ from conftest import toy_table
 from hypothesis import HealthCheck, assume, given, seed, settings
 from hypothesis import strategies as st
 
-from cathode.check import describe
-from cathode.config import json_schema, load_config
+from cathode.config import config_schema, load_config
 from cathode.errors import CathodeError
-from cathode.intake import prepare_events
+from cathode.intake.prepare import prepare_events
 from cathode.intake.tables import read_table
+from cathode.running.check import describe
 
 TABLE = toy_table(3000, 60, seed=1)
 LARGE = toy_table(8000, 60, seed=1)  # enough for a hunt's pseudo signal regions
@@ -57,7 +57,7 @@ VALUES = st.recursive(
 
 def every_key() -> list[tuple[tuple[str, ...], dict]]:
     """The path and the schema of every key of the configuration."""
-    schema = json_schema()
+    schema = config_schema()
 
     def below(node, path):
         for option in (node, *node.get("anyOf", [])):
@@ -228,15 +228,18 @@ CHECKS = {"configurations": (check_configuration, 150), "tables": (check_table, 
 
 
 def fuzz(check, examples: int, number: int, factory) -> None:
+    large = factory.mktemp("large") / "events.parquet"
+    LARGE.to_parquet(large)
+
     @seed(number)
     @settings(CALM, max_examples=examples)
     @given(data=st.data())
     def run(data) -> None:
         folder = factory.mktemp("fuzz")
+        (folder / "events.parquet").symlink_to(large)
         before = Path.cwd()
         os.chdir(folder)
         try:
-            LARGE.to_parquet(folder / "events.parquet")
             check(data.draw, folder)
         finally:
             os.chdir(before)

@@ -10,16 +10,9 @@ import pytest
 from conftest import ROOT
 from scipy.stats import norm
 
-from cathode import steps
+from cathode.dijets.columns import JET_COLUMNS, derive_dijet
+from cathode.dijets.jets import EnergyFlow, find_dijets, leading_pairs, subjettiness
 from cathode.errors import ConfigError
-from cathode.generator import (
-    Generated,
-    GeneratorSettings,
-    SignalSettings,
-    generate,
-    merge_chunks,
-    require_packages,
-)
 from cathode.generator.detector import (
     ECAL,
     FIELD,
@@ -34,8 +27,9 @@ from cathode.generator.detector import (
     reach_calorimeter,
 )
 from cathode.generator.events import Particles, cards, reaches
-from cathode.intake.lhco import JET_COLUMNS, derive_dijet
-from cathode.jets import EnergyFlow, find_dijets, leading_pairs, subjettiness
+from cathode.generator.generate import Generated, generate_events, merge_chunks
+from cathode.generator.settings import GeneratorSettings, SignalSettings, require_packages
+from cathode.intake.prepare import prepare
 
 ELECTRON, PHOTON, PION, NEUTRON, MUON = 11, 22, 211, 2112, 13
 
@@ -234,7 +228,7 @@ def golden():
 @pytest.mark.parametrize("name", ["background", "two_prong", "three_prong"])
 def test_a_small_chunk_is_that_of_the_repository_byte_for_byte(golden, name):
     (process, prongs, seed), expected = golden[0][name], golden[1][name]
-    made = generate(process, GeneratorSettings(signal=SignalSettings(prongs=prongs)), len(expected), seed=seed)
+    made = generate_events(process, GeneratorSettings(signal=SignalSettings(prongs=prongs)), len(expected), seed=seed)
     assert made.features.tobytes() == expected.tobytes()
     assert made.label == (process == "signal")
 
@@ -253,7 +247,7 @@ def test_the_bundled_sample_holds_the_first_generated_events(golden):
 
 def test_signal_has_the_masses_and_prongs_of_the_configuration():
     signal = SignalSettings(mass=5000.0, daughters=(300.0, 300.0))
-    x = generate("signal", GeneratorSettings(signal=signal), 60, seed=3).features.astype(float)
+    x = generate_events("signal", GeneratorSettings(signal=signal), 60, seed=3).features.astype(float)
     p = x.reshape(-1, 2, 7)
     energy = np.sqrt((p[..., :3] ** 2).sum(axis=-1) + p[..., 3] ** 2).sum(axis=1)
     mjj = np.sqrt(energy**2 - (p[..., :3].sum(axis=1) ** 2).sum(axis=-1))
@@ -273,7 +267,7 @@ def test_cards_say_what_the_settings_ask_for():
 
 def test_a_line_that_pythia_does_not_know_is_refused_by_name():
     with pytest.raises(ConfigError, match="Nonsense:on = 1"):
-        generate("background", GeneratorSettings(pythia=("Nonsense:on = 1",)), 1, seed=1)
+        generate_events("background", GeneratorSettings(pythia=("Nonsense:on = 1",)), 1, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +294,14 @@ def test_without_its_packages_the_generator_says_what_to_install(monkeypatch):
 
 
 def chunk(label, n, start=0):
-    return Generated(JET_COLUMNS, np.full((n, 14), start, dtype=np.float32), label, n, 1.0, (), {})
+    return made_of(np.full((n, 14), start, dtype=np.float32), label)
+
+
+def made_of(features, label, cards=(), versions=None):
+    return Generated(
+        names=JET_COLUMNS, features=features, label=label, n_generated=len(features), cross_section_fb=2.5, cards=cards,
+        versions=versions or {},
+    )  # fmt: skip
 
 
 def test_chunks_are_full_and_the_rest_of_the_last_is_not_used():
@@ -330,17 +331,18 @@ def test_a_generated_chunk_goes_through_its_artefact_and_the_intake(tmp_path):
 
     config = load_config({"data": {"source": "pythia"}, "generator": {"n_background": 1200, "n_signal": 0}})
     golden = np.repeat(np.load(ROOT / "tests" / "data" / "generated.npz")["background"], 30, axis=0)
-    made = Generated(JET_COLUMNS, golden, 0, 9, 2.5, ("a", "b"), {"p": "1"})
+    made = made_of(golden, 0, ("a", "b"), {"p": "1"})
     path = tmp_path / "background_0.parquet"
     io.write(made, path, io.Made("generate", "x", {}))
     back = io.read(path, Generated)
     assert back.features.dtype == np.float32
     assert np.array_equal(back.features, made.features)
     assert (back.cards, back.versions, back.cross_section_fb) == (made.cards, made.versions, 2.5)
-    events, labels, _ = steps.prepare(
-        [back], data=config.data, injection=config.injection, generator=config.generator,
+    events, labels, _, intake = prepare(
+        [back], [], data=config.data, injection=config.injection, generator=config.generator,
         mass_range=(1000.0, 9000.0), blinded=(), seed=1,
     )  # fmt: skip
     mjj = derive_dijet({c: golden[:, j] for j, c in enumerate(JET_COLUMNS)})["mjj"]
     assert events.mass == pytest.approx(mjj)
     assert (labels.label == 0).all()
+    assert intake.kept == len(events) == intake.read - sum(intake.dropped.values())

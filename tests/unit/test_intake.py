@@ -8,9 +8,10 @@ import pytest
 from conftest import SHARED, toy_table
 
 from cathode.config import load_config
+from cathode.dijets.columns import JET_COLUMNS, derive_dijet
 from cathode.errors import CathodeError, DataError
-from cathode.intake import DataSettings, InjectionSettings, prepare_events
-from cathode.intake.lhco import JET_COLUMNS, derive_dijet
+from cathode.intake.prepare import prepare_events
+from cathode.intake.settings import DataSettings, InjectionSettings
 
 RANGE = (2000.0, 5000.0)
 TOY = {"mass": "m", "features": ("a", "b", "c"), "source": "files"}

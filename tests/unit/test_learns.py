@@ -7,15 +7,21 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-from cathode.classifier import ClassifierSettings, Sample, assign_folds, cross_fit
-from cathode.template import BackgroundSettings, fit_ensemble, sample_template
-from cathode.template.mass import MassModel, MassSettings
+from cathode.classifier.folds import Sample, assign_folds, cross_fit
+from cathode.classifier.settings import ClassifierSettings
+from cathode.density.ensemble import fit_ensemble
+from cathode.density.settings import DensitySettings
+from cathode.events import Events
+from cathode.spectrum.settings import MassSettings
+from cathode.spectrum.sideband_model import MassModel
+from cathode.template.make import sample_template
 
 
 @pytest.fixture(scope="module")
 def masked(truth, window):
     m = truth.masses(40000, 21)
-    return fit_ensemble(truth.sample(m, 22), m, window, BackgroundSettings(), bootstraps=2, seeds=2, seed=5)
+    events = Events(("a", "b", "c"), np.arange(len(m)), m, truth.sample(m, 22))
+    return fit_ensemble(events, window, DensitySettings(), bootstraps=2, seeds=2, seed=5)
 
 
 def test_the_interpolated_density_matches_the_truth_in_the_gap(truth, window, masked):

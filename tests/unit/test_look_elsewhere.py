@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from cathode.inference import global_significance
+from cathode.inference.total import global_significance
+from cathode.results import HuntResult
 from cathode.stats.look_elsewhere import overlap_trials
 
 
@@ -23,17 +24,17 @@ def test_a_published_scan():
 
 
 def entry(window, p, method="cathode", eps=0.01):
-    return {"method": method, "eps_bkg": eps, "p_local": p, "signal_region": list(window), "n_bkg": 100.0}
+    return HuntResult(window="w", signal_region=window, method=method, eps_bkg=eps, n_bkg=100.0, p_local=p)
 
 
 def test_global_significance_counts_overlapping_windows_less_and_references_never():
     windows = [(3000.0 + 100 * i, 3400.0 + 100 * i) for i in range(5)]
     entries = [entry(w, 1e-4 * (i + 1)) for i, w in enumerate(windows)] + [entry(windows[0], 1e-30, "supervised")]
     found = global_significance(entries)
-    assert found["trials"] == 5
-    assert found["p_global"] == pytest.approx(1 - (1 - 1e-4) ** 5)
-    assert 2 < found["trials_effective"] < 5
-    assert found["z_global_overlap"] > found["z_global"]
+    assert found.trials == 5
+    assert found.p_global == pytest.approx(1 - (1 - 1e-4) ** 5)
+    assert 2 < found.trials_effective < 5
+    assert found.z_global_overlap > found.z_global
     alone = global_significance(entries[:1])
-    assert alone["trials_effective"] == alone["trials"] == 1
-    assert global_significance([entry(windows[0], None)])["p_global"] is None
+    assert alone.trials_effective == alone.trials == 1
+    assert global_significance([entry(windows[0], None)]).p_global is None

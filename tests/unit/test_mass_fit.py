@@ -8,10 +8,10 @@ from conftest import ROOT
 from iminuit import Minuit, cost
 from scipy.integrate import quad
 
-from cathode.loglinear import dijet, fit_log_linear, integral, log_polynomial
 from cathode.regions import count_in_bins
+from cathode.spectrum.loglinear import dijet, fit_log_linear, integral, log_polynomial
+from cathode.spectrum.mass_fit import fit_family, mass_fit, sculpting, z_profile
 from cathode.stats.counting import li_ma
-from cathode.stats.mass_fit import fit_family, mass_fit, sculpting, z_profile
 
 INTERVAL = (3300.0, 3700.0)
 EDGES = np.concatenate(
@@ -114,7 +114,7 @@ def test_the_integral_is_that_of_quad():
     counts, *_ = spectrum(9)
     basis = log_polynomial(2700, 4300, 3)
     fit = fit_log_linear(EDGES, counts, basis)
-    expected, _ = integral(fit, basis, INTERVAL)
+    expected, _ = integral(fit.coefficients, fit.covariance, basis, INTERVAL)
     assert expected == pytest.approx(
         quad(lambda m: np.exp(basis(np.array(m)) @ fit.coefficients), *INTERVAL)[0], rel=1e-5
     )
@@ -163,6 +163,6 @@ def test_the_binned_fit_is_the_unbinned_one(n_events):
     fit = Minuit(cost.ExtendedUnbinnedNLL(inside, model), *(binned.coefficients + 0.1))
     fit.migrad()
     assert fit.valid
-    found, error = integral(binned, basis, INTERVAL)
+    found, error = integral(binned.coefficients, binned.covariance, basis, INTERVAL)
     truth = quad(scaled, *INTERVAL, args=tuple(fit.values))[0]
     assert found == pytest.approx(truth, abs=0.1 * error)

@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 
 from cathode.cli import main
+from cathode.dijets.columns import JET_COLUMNS
 from cathode.errors import ConfigError, DataError
-from cathode.intake import DataSettings, InjectionSettings, prepare_events
-from cathode.intake.lhco import JET_COLUMNS
-from cathode.intake.official import SETS, cached_file, fetch
+from cathode.intake.official import SETS, cached_file, fetch, fetch_file
+from cathode.intake.prepare import prepare_events
+from cathode.intake.settings import DataSettings, InjectionSettings
 
 RECORD, FILE = SETS["rd"].record, SETS["rd"].file
 
@@ -95,26 +96,26 @@ def settings(archive, tmp_path, **keys):
 
 def test_a_file_is_fetched_once_and_remembered(archive, tmp_path):
     data = settings(archive, tmp_path)
-    path = fetch(data, "rd")
+    path = fetch_file(data, "rd")
     assert path == cached_file(data, "rd")
     assert path.read_bytes() == archive.content
     n = len(archive.requests)
-    assert fetch(data, "rd") == path
+    assert fetch_file(data, "rd") == path
     assert len(archive.requests) == n
     path.write_bytes(b"changed")
     with pytest.raises(DataError, match="SHA-256"):
-        fetch(data, "rd")
+        fetch_file(data, "rd")
 
 
 def test_a_broken_connection_is_taken_up_where_it_broke(archive, tmp_path):
     archive.breaks = 2
-    assert fetch(settings(archive, tmp_path), "rd").read_bytes() == archive.content
+    assert fetch_file(settings(archive, tmp_path), "rd").read_bytes() == archive.content
     assert archive.requests[1:] == ["/content", "/content bytes=100000-", "/content bytes=166666-"]
 
 
 def test_a_server_without_ranges_starts_again(archive, tmp_path):
     archive.breaks, archive.ranges = 1, False
-    assert fetch(settings(archive, tmp_path), "rd").read_bytes() == archive.content
+    assert fetch_file(settings(archive, tmp_path), "rd").read_bytes() == archive.content
 
 
 def test_what_was_fetched_before_the_run_was_killed_is_used(archive, tmp_path):
@@ -122,7 +123,7 @@ def test_what_was_fetched_before_the_run_was_killed_is_used(archive, tmp_path):
     part = cached_file(data, "rd").with_name(FILE + ".part")
     part.parent.mkdir(parents=True)
     part.write_bytes(archive.content[:200_000])
-    assert fetch(data, "rd").read_bytes() == archive.content
+    assert fetch_file(data, "rd").read_bytes() == archive.content
     assert archive.requests[-1].endswith("bytes=200000-")
 
 
@@ -143,7 +144,7 @@ def test_what_is_not_right_never_gets_the_final_name(archive, tmp_path, misbehav
         setattr(archive, key, value)
     data = settings(archive, tmp_path)
     with pytest.raises(DataError) as caught:
-        fetch(data, "rd")
+        fetch_file(data, "rd")
     for word in words:
         assert word in str(caught.value), str(caught.value)
     assert not cached_file(data, "rd").exists()
@@ -152,10 +153,10 @@ def test_what_is_not_right_never_gets_the_final_name(archive, tmp_path, misbehav
 def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path):
     data = DataSettings(source="lhco", archive="http://127.0.0.1:9", cache=str(tmp_path))
     with pytest.raises(DataError) as caught:
-        fetch(data, "rd")
+        fetch_file(data, "rd")
     assert str(cached_file(data, "rd")) in str(caught.value)
     cached_file(data, "rd").write_bytes(b"by hand")
-    assert fetch(data, "rd").read_bytes() == b"by hand"
+    assert fetch_file(data, "rd").read_bytes() == b"by hand"
 
 
 def test_sets_are_read_as_one_table_with_the_labels_they_stand_for(archive, tmp_path):
@@ -172,6 +173,17 @@ def test_sets_are_read_as_one_table_with_the_labels_they_stand_for(archive, tmp_
     assert extra.any()
     assert (found.labels.label[extra] == 0).all()
     np.testing.assert_array_equal(found.labels.label[~extra], found.events.row[~extra] % 2)
+
+
+def test_the_step_says_what_is_there_and_the_intake_fetches_nothing(archive, tmp_path):
+    data = settings(archive, tmp_path)
+    with pytest.raises(DataError, match=r"not there yet, expected the rules fetch and cluster_jets"):
+        prepare_events(data, InjectionSettings(), (2300.0, 8000.0), seed=1)
+    assert archive.requests == []
+    said = fetch(dataset="rd", data=data)
+    assert (said.name, said.sha256) == ("rd", hashlib.sha256(archive.content).hexdigest())
+    with pytest.raises(ConfigError, match="found dr, expected one of rd"):
+        fetch(dataset="dr", data=data)
 
 
 def test_bad_settings_are_refused():

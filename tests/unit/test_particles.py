@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from cathode.check import describe
 from cathode.cli import main
 from cathode.config import Config
+from cathode.dijets import particles
 from cathode.errors import DataError
-from cathode.intake import DataSettings, InjectionSettings, particles, prepare_events
-from cathode.intake.official import cached_file
+from cathode.intake.official import cached_file, cluster_jets, fetch
+from cathode.intake.prepare import prepare_events
+from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.intake.tables import read_table
+from cathode.running.check import describe
 
 pytest.importorskip("fastjet", reason="clustering needs cathode[simulate]")
 SLOTS = 12
@@ -128,9 +132,12 @@ def test_a_black_box_is_clustered_once_and_opened_only_for_its_label(tmp_path):
     write_raw(raw, events)
     config = Config(data=shut)
     assert "particles not clustered yet: black_box_1" in describe(config)  # and not after twenty minutes
-    found = prepare_events(
-        shut, InjectionSettings(), (2000.0, 8000.0), seed=1
-    )  # without a network: the key is not asked for
+    fetched = fetch(dataset="black_box_1", data=shut)  # put there by hand; without a network: the key is not asked for
+    assert fetched.sha256 == hashlib.sha256(raw.read_bytes()).hexdigest()
+    clustered = cluster_jets(fetched, data=shut)
+    assert clustered.sha256 != fetched.sha256
+    assert cluster_jets(fetched, data=shut) == clustered
+    found = prepare_events(shut, InjectionSettings(), (2000.0, 8000.0), seed=1)
     assert not found.labels.known
     expected = [momentum(e[:6]) for e in events]
     mjj = np.sqrt([p[3] ** 2 - (p[:3] ** 2).sum() for p in expected])
@@ -138,9 +145,11 @@ def test_a_black_box_is_clustered_once_and_opened_only_for_its_label(tmp_path):
     label = (rng.random(1200) < 0.1).astype(int)
     key.write_text("\n".join(map(str, label)) + "\n")
     opened = DataSettings(source="lhco", sets=("black_box_1",), label="label", **keys)
+    fetch(dataset="black_box_1", data=opened)
     seen = prepare_events(opened, InjectionSettings(), (2000.0, 8000.0), seed=1)
     np.testing.assert_array_equal(seen.labels.label, label[seen.events.row])
     key.write_text("0\n1\n")
-    key.with_name(key.name + ".sha256").unlink()
+    with pytest.raises(DataError, match="SHA-256"):
+        fetch(dataset="black_box_1", data=opened)
     with pytest.raises(DataError, match="found 2 labels, expected one 0 or 1 for each of 1200"):
         prepare_events(opened, InjectionSettings(), (2000.0, 8000.0), seed=1)

@@ -7,14 +7,14 @@ import re
 import numpy as np
 import pyhf
 import pytest
-from conftest import ROOT
+from conftest import ROOT, counting
+from independent import z_profile_counts
 
 from cathode.stats.counting import li_ma
-from cathode.stats.profile import z_profile_counts
-from cathode.stats.workspace import Counting, build_workspace, z_pyhf
+from cathode.stats.workspace import build_workspace, z_pyhf
 
-LARGE = Counting("large", 400.0, 100.0, 1e6, 0.0, 0.0, 0.0, np.inf)
-FULL = Counting("full", 240.0, 130.0, 2000.0, 0.01, 0.03, 0.05, np.inf)
+LARGE = counting(400.0, 100.0, 1e6)
+FULL = counting(240.0, 130.0, 2000.0, initialisation=0.01, bootstrap=0.03, non_closure=0.05)
 
 
 def test_nothing_calls_hypotest_whose_toys_crash_with_recent_numpy():
@@ -28,7 +28,7 @@ def test_nothing_calls_hypotest_whose_toys_crash_with_recent_numpy():
 def test_a_large_signal_is_not_cut_by_the_bounds_of_the_parameter():
     """pyhf's default bounds of a normfactor are 0 to 10, which hides deficits and cuts signals above 10 sqrt(b)."""
     assert z_pyhf(build_workspace(LARGE)) == pytest.approx(li_ma(400, 1e6, 1e4), abs=2e-3)
-    many = Counting("many", 20.0 + 40 * np.sqrt(4.0), 4.0, 1e6, 0.0, 0.0, 0.0, np.inf)
+    many = counting(20.0 + 40 * np.sqrt(4.0), 4.0, 1e6)
     bounds = build_workspace(many)["measurements"][0]["config"]["parameters"][0]["bounds"][0]
     assert bounds[0] < 0
     assert bounds[1] * np.sqrt(4.0) > many.n_obs
@@ -36,7 +36,7 @@ def test_a_large_signal_is_not_cut_by_the_bounds_of_the_parameter():
 
 def test_separate_nuisances_give_the_significance_of_a_combined_one():
     combined = float(np.sqrt(FULL.initialisation**2 + FULL.bootstrap**2 + FULL.non_closure**2))
-    one = Counting("one", FULL.n_obs, FULL.n_bkg, FULL.m, 0.0, 0.0, combined, np.inf)
+    one = counting(FULL.n_obs, FULL.n_bkg, FULL.m, non_closure=combined)
     assert z_pyhf(build_workspace(FULL)) == pytest.approx(z_pyhf(build_workspace(one)), abs=1e-3)
 
 
@@ -71,5 +71,5 @@ def test_the_vectorised_likelihood_is_that_of_pyhf():
         for k in (-0.8, 0.0, 1.5, 3.0, 6.0)
     ]
     own = z_profile_counts(*np.array(rows).T)
-    fitted = [z_pyhf(build_workspace(Counting("c", n, b, m, 0.0, 0.0, s, np.inf))) for n, b, m, s in rows]
+    fitted = [z_pyhf(build_workspace(counting(n, b, m, non_closure=s))) for n, b, m, s in rows]
     np.testing.assert_allclose(own, fitted, atol=1e-3)

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from cathode.classifier import ClassifierSettings
-from cathode.classifier.methods import score_cathode
-from cathode.classifier.trees import TreeSettings
+from cathode.classifier.methods import score
+from cathode.classifier.settings import ClassifierSettings, TreeSettings
+from cathode.density.ensemble import DensityEnsemble
+from cathode.events import Events, Role
 from cathode.regions import Window
-from cathode.sidebands import compare_sidebands, reweight_template
-from cathode.template import DensityEnsemble, TemplateSettings, sample_template, transport_template
-from cathode.template.mass import MassModel, MassSettings
+from cathode.spectrum.sideband_model import MassModel
+from cathode.template.make import sample_template, transport_template
+from cathode.template.settings import TemplateSettings
+from cathode.template.sidebands import compare_sidebands, reweight_template
 
 WINDOW = Window("m3000", (2800.0, 3200.0), (2000.0, 5000.0))
 
@@ -44,42 +46,44 @@ def data():
     rng = np.random.default_rng(1)
     mass = 2000 + rng.exponential(700, 60000)
     mass = mass[mass < 5000]
-    return (mass[:, None] - 3000) / 1000 + rng.standard_normal((len(mass), 2)), mass
+    x = (mass[:, None] - 3000) / 1000 + rng.standard_normal((len(mass), 2))
+    row = np.arange(len(mass))[::-1].copy()  # rows need not be sorted
+    return Events(("a", "b"), row, mass, x)
 
 
-def ensemble(density, mass):
-    return DensityEnsemble(density, 2, 2, MassModel.fit(mass, WINDOW, MassSettings()))
+def ensemble(density, events):
+    return DensityEnsemble("shifted", density, 2, 2, MassModel.fit(events.mass, WINDOW))
+
+
+def compare(data, density, settings, points):
+    fitted = ensemble(density, data)
+    return compare_sidebands(data, fitted, window=WINDOW, working_points=points, template=settings, seed=1)
 
 
 def test_the_ratio_is_one_for_the_truth_and_not_behind_a_cut_for_a_wrong_density(data):
-    x, mass = data
     for base in ("model", "sidebands"):
         settings = TemplateSettings(base=base)
-        good = compare_sidebands(x, mass, WINDOW, ensemble(Shifted(), mass), settings, (0.1, 0.01), seed=1)
+        good = compare(data, Shifted(), settings, (0.1, 0.01))
         assert good.eps == (1.0, 0.1, 0.01)
         assert good.ratio[0] == pytest.approx(1)
         assert np.abs((np.array(good.ratio[1:]) - 1) / good.error[1:]).max() < 4
         assert np.sum(good.recorded[0]) == pytest.approx(np.sum(good.generated[0]))
-    bad = compare_sidebands(
-        x, mass, WINDOW, ensemble(Shifted(0.2), mass), TemplateSettings(base="model"), (0.1,), seed=1
-    )
+    bad = compare(data, Shifted(0.2), TemplateSettings(base="model"), (0.1,))
     assert bad.ratio[0] == pytest.approx(1)  # blind to what the features do
     assert bad.ratio[1] > 1.3
     # what is wrong at all masses alike cancels in transport
-    moved = compare_sidebands(x, mass, WINDOW, ensemble(Shifted(0.2), mass), TemplateSettings(), (0.1,), seed=1)
+    moved = compare(data, Shifted(0.2), TemplateSettings(), (0.1,))
     assert abs(moved.ratio[1] - 1) < 4 * moved.error[1]
 
 
 @pytest.mark.parametrize(("base", "density"), [("model", Shifted(0.2)), ("sidebands", Shifted(slope=-0.5))])
 def test_the_weights_mend_a_density_that_is_wrong_in_a_known_way(data, base, density):
-    x, mass = data
-    fitted, settings = ensemble(density, mass), TemplateSettings(base=base, reweight="dctr")
-    row = np.arange(len(mass))[::-1].copy()  # rows need not be sorted
+    fitted, settings = ensemble(density, data), TemplateSettings(base=base, reweight="dctr")
     if base == "model":
         made = sample_template(fitted, ("a", "b"), WINDOW, n_train=20000, n_efficiency=1000, seed=1)
     else:
-        made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, settings, seed=1)
-    mended = reweight_template(made, x, mass, row, WINDOW, fitted, settings, seed=2)
+        made = transport_template(fitted, data, WINDOW, settings, seed=1)
+    mended = reweight_template(made, data, WINDOW, fitted, settings, seed=2)
     assert mended.weight.mean() == pytest.approx(1)
     truth = (made.mass[:, None] - 3000) / 1000
 
@@ -88,16 +92,15 @@ def test_the_weights_mend_a_density_that_is_wrong_in_a_known_way(data, base, den
 
     assert (distance(None) > 0.08).all()
     assert (distance(mended.weight) < 0.5 * distance(None)).all()
-    again = reweight_template(made, x, mass, row, WINDOW, fitted, settings, seed=2)
+    again = reweight_template(made, data, WINDOW, fitted, settings, seed=2)
     np.testing.assert_array_equal(mended.weight, again.weight)
 
 
 @pytest.mark.parametrize("guard", [0.0, 0.5])
 def test_no_event_within_the_guard_enters_the_template(data, guard):
-    x, mass = data
-    fitted, row = ensemble(Shifted(), mass), np.arange(len(mass))
-    made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, TemplateSettings(guard=guard), seed=1)
-    sources = mass[np.unique(made.row)]
+    fitted, mass = ensemble(Shifted(), data), data.mass
+    made = transport_template(fitted, data, WINDOW, TemplateSettings(guard=guard), seed=1)
+    sources = mass[data.at(np.unique(made.row))]
     low, high = WINDOW.signal[0] - guard * 400, WINDOW.signal[1] + guard * 400
     assert not ((sources > low) & (sources < high)).any()
     inner = (mass >= low) & (mass < high)
@@ -107,11 +110,11 @@ def test_no_event_within_the_guard_enters_the_template(data, guard):
 
 def test_sideband_events_that_the_template_left_out_are_scored_too(data):
     """Else the spectrum behind a cut has holes where the guard is, and every fit to it fails."""
-    x, mass = data[0][:20000], data[1][:20000]
-    fitted, row = ensemble(Shifted(), mass), np.arange(len(mass))[::-1].copy()
-    made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, TemplateSettings(guard=0.5), seed=1)
+    data = data[np.arange(20000)]
+    row, mass = data.row, data.mass
+    made = transport_template(ensemble(Shifted(), data), data, WINDOW, TemplateSettings(guard=0.5), seed=1)
     settings = ClassifierSettings(members=4, splits=1, sequential_members=0, boosted_trees=TreeSettings(trees=5))
-    scores = score_cathode(x, mass, row, WINDOW, made, np.empty((0, 2)), settings, seed=1).scores[0]
+    scores = score(data, made, window=WINDOW, classifier=settings, seed=1).splits[0]
     sources = np.isin(row, made.row)
     between = (mass >= mass[sources].min()) & (mass <= mass[sources].max()) & WINDOW.in_sideband(mass)
     assert between.sum() > sources.sum() + 1000
@@ -123,17 +126,16 @@ def test_sideband_events_that_the_template_left_out_are_scored_too(data):
 
 
 def test_large_samples_are_measured_on_some_and_trained_on_all(data):
-    x, mass = data
-    fitted, row = ensemble(Shifted(), mass), np.arange(len(mass))
-    made = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, TemplateSettings(measured=500), seed=1)
-    everything = transport_template(fitted, ("a", "b"), x, mass, row, WINDOW, TemplateSettings(), seed=1)
-    measures, trains = made.part == 3, made.part == 0
+    fitted, both = ensemble(Shifted(), data), Role.THRESHOLD_AND_EFFICIENCY
+    made = transport_template(fitted, data, WINDOW, TemplateSettings(measured=500), seed=1)
+    everything = transport_template(fitted, data, WINDOW, TemplateSettings(), seed=1)
+    measures, trains = made.role == both, made.role == Role.TRAIN
     assert measures.sum() == 500 * 4
     of_member = [set(made.source[measures & (made.member == e)]) for e in range(4)]
     assert len(of_member[0]) == 500
     assert all(s == of_member[0] for s in of_member)
     # what is measured and what trains are the very events of the full template
-    np.testing.assert_array_equal(made.features[trains], everything.features[everything.part == 0])
-    one = (everything.part == 3) & (everything.member == 2)
+    np.testing.assert_array_equal(made.features[trains], everything.features[everything.role == Role.TRAIN])
+    one = (everything.role == both) & (everything.member == 2)
     both = np.isin(everything.source[one], list(of_member[2]))
     np.testing.assert_array_equal(made.features[measures & (made.member == 2)], everything.features[one][both])

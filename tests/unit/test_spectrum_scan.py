@@ -7,7 +7,7 @@ import pytest
 from iminuit import Minuit
 from scipy.stats import norm
 
-from cathode.stats.spectrum_scan import gross_vitells, scan_spectrum, score_weights, up_crossings
+from cathode.spectrum.scan import gross_vitells, scan_masses, score_weights, up_crossings
 
 EDGES = np.linspace(3000.0, 6000.0, 61)
 CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
@@ -68,14 +68,12 @@ def test_up_crossings_are_counted_by_hand():
 def test_a_bump_is_found_where_it_is_and_background_alone_is_not():
     rng = np.random.default_rng(8)
     background = 3000 * (1 - rng.random(60000)) ** (-1 / 6)
-    quiet = scan_spectrum(background, 3000, 8000, 100, sqrt_s=13000, seed=1)
+    quiet = scan_masses(background, 3000, 8000, 100, sqrt_s=13000, seed=1)
     assert quiet.p_value > 0.01
     assert quiet.p_global_toys > 0.01
     assert quiet.p_global >= quiet.p_global_toys * 0.8
-    loud = scan_spectrum(
-        np.concatenate([background, rng.normal(4000, 100, 500)]), 3000, 8000, 100, sqrt_s=13000, seed=1
-    )
+    loud = scan_masses(np.concatenate([background, rng.normal(4000, 100, 500)]), 3000, 8000, 100, sqrt_s=13000, seed=1)
     assert abs(loud.best_mass - 4000) < 60
     assert loud.z_local > 5
     assert loud.p_global < 1e-4
-    assert scan_spectrum(background[:5], 3000, 8000, 100, sqrt_s=13000, seed=1).z_local is None
+    assert scan_masses(background[:5], 3000, 8000, 100, sqrt_s=13000, seed=1).z_local is None

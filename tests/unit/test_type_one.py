@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from independent import z_bi
 from scipy.stats import norm, poisson
 
-from cathode.stats.counting import li_ma, p_predictive, z_bi, z_classical, z_value
+from cathode.stats.counting import li_ma, p_predictive, z_classical, z_value
 
 NOMINAL = norm.sf(3)
 

@@ -12,14 +12,22 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, toy_table
+from conftest import ROOT, THIRD_PARTY, LinearGaussian, toy_table
 
+import cathode
+from cathode import io
+from cathode.classifier.settings import TreeSettings
 from cathode.config import load_config
-from cathode.estimate import estimate_cost
+from cathode.density.settings import HistogramSettings
+from cathode.events import Template
+from cathode.published import SCHEMAS
+from cathode.results import Summary
+from cathode.running.cost import estimate_cost
 
 CONFIG = {
     "run": "toy",
@@ -40,11 +48,15 @@ CONFIG = {
 }
 
 
-def snakemake(folder: Path, *arguments: str, config: dict | None = None) -> subprocess.CompletedProcess[str]:
+def snakemake(
+    folder: Path, *arguments: str, config: dict | None = None, root: Path = ROOT, path: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the workflow of `root`, in a folder; `path` is one of PYTHONPATH."""
     (folder / "my.yaml").write_text(yaml.safe_dump(CONFIG | (config or {})))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(folder)]
     command += ["--configfile", str(folder / "my.yaml"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "200"}, check=False)
+    environment = os.environ | {"COLUMNS": "200"} | ({"PYTHONPATH": path} if path else {})
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -81,7 +93,11 @@ def done(tmp_path_factory):
 def test_a_run_leaves_the_promised_results(done):
     results = done / "results" / "toy"
     summary = json.loads((results / "summary.json").read_text())
+    jsonschema.validate(summary, SCHEMAS["summary"]())
     assert summary["schema"] == "cathode/summary/1"
+    table = toy_table(12000, 150, 1)
+    assert summary["intake"]["read"] == len(table)
+    assert summary["n_events"] == summary["intake"]["kept"] == len(table) - sum(summary["intake"]["dropped"].values())
     assert summary["trials"] == 4  # the supervised reference is no search
     assert len(summary["hunts"]) == 6
     keys = {
@@ -118,6 +134,37 @@ def test_a_run_leaves_the_promised_results(done):
     assert not list(results.rglob("*.part"))
 
 
+def test_the_call_says_the_same_to_the_last_digit(done):
+    """`cathode.hunt` on a DataFrame, in other processes and in this one, against the workflow's files."""
+    summary: Summary = io.read(done / "results" / "toy" / "summary.json", Summary)
+    keys = {
+        "mass": "m", "features": CONFIG["data"]["features"], "label": "label", "window": (2800, 3200), "range": (2000, 5000),
+        "n_signal": 120, "methods": CONFIG["methods"], "working_points": CONFIG["working_points"],
+        "background": cathode.DensitySettings(bootstraps=2, seeds=2, histogram=HistogramSettings(epochs=1)),
+        "classifier": cathode.ClassifierSettings(folds=2, members=4, splits=2, boosted_trees=TreeSettings(trees=10)),
+        "closure": cathode.ClosureSettings(windows=4, bootstraps=2), "name": "toy",
+    }  # fmt: skip
+    table = pd.read_parquet(done / "events.parquet")
+    for given, cores in (
+        (table, 2),
+        ({name: table[name].to_numpy() for name in table}, 1),
+        (done / "events.parquet", 2),
+    ):
+        found = cathode.hunt(given, cores=cores, progress=False, **keys)
+        assert found.results == summary.hunts
+        assert (found.z_global, found.summary.intake) == (summary.z_global, summary.intake)
+    workspace = json.loads((done / "results" / "toy" / "workspaces" / "m3000_cathode_0.01.json").read_text())
+    assert found.workspace(key=0.01) == workspace
+    assert found.save(done / "saved") == done / "saved"
+    again: Summary = io.read(done / "saved" / "summary.json", Summary)
+    assert again.hunts == summary.hunts
+    saved, run = ({p.name: p.read_bytes() for p in (done / f).glob("plots/*.json")} for f in ("saved", "results/toy"))
+    assert saved == run
+    assert {p.name for p in (done / "saved" / "selected").iterdir()} == {
+        p.name for p in (done / "results" / "toy" / "selected").iterdir()
+    }
+
+
 def test_a_second_run_has_nothing_to_do(done):
     again = snakemake(done, "--cores", "2")
     assert again.returncode == 0
@@ -152,28 +199,28 @@ def test_check_announces_the_very_jobs_that_run(tmp_path, change):
     assert planned(dry.stdout + dry.stderr) == announced
 
 
-SCORES = {"score_cathode": 1, "score_cwola": 1, "score_reference": 1, "score_pseudo": 4}
+SCORES = {"score": 2, "score_reference": 1, "score_pseudo": 4}
 AFTER_SCORES = {
-    "measure_closure": 2, "estimate_background": 3, "infer": 3, "select": 3, "evaluate": 3, "summarise": 1,
+    "combine_closure": 2, "estimate_background": 3, "infer": 3, "select": 3, "evaluate": 3, "summarise": 1,
     "plot_window": 1, "plot_summary": 1, "report": 1, "timing": 1,
 }  # fmt: skip
-WITHOUT_SELECT = {k: v for k, v in AFTER_SCORES.items() if k not in ("select", "evaluate", "measure_closure")}
+WITHOUT_SELECT = {k: v for k, v in AFTER_SCORES.items() if k not in ("select", "evaluate", "combine_closure")}
 
 # only CATHODE's own scores and every closure test depend on the template
-TEMPLATE_CHANGED = {"sample_template": 1, "score_cathode": 1, "score_pseudo": 4} | AFTER_SCORES
+TEMPLATE_CHANGED = {"make_template": 1, "score": 1, "score_pseudo": 4} | AFTER_SCORES
 TEMPLATE_CHANGED |= {"select": 1, "evaluate": 1, "estimate_background": 2, "infer": 2, "compare_sidebands": 1}
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"statistics": {"shift": "positive"}}, WITHOUT_SELECT | {"measure_closure": 2, "scan_spectrum": 1}),
+        ({"statistics": {"shift": "positive"}}, WITHOUT_SELECT | {"combine_closure": 2, "scan_spectrum": 1}),
         ({"working_points": [0.1, 0.02]}, AFTER_SCORES | {"compare_sidebands": 1}),
         ({"classifier": CONFIG["classifier"] | {"members": 5}}, SCORES | AFTER_SCORES),
         ({"template": {"span": 2.0}}, TEMPLATE_CHANGED),
         (
             {"windows": {"range": [2000, 5000], "signal_regions": [[2800, 3200], [3000, 3400]]}},
-            {"fit_density": 1, "compare_sidebands": 1, "sample_template": 1} | SCORES | AFTER_SCORES,
+            {"fit_density": 1, "compare_sidebands": 1, "make_template": 1} | SCORES | AFTER_SCORES,
         ),
     ],
     ids=["statistics", "working points", "classifier", "template", "new window"],
@@ -182,6 +229,122 @@ def test_a_changed_setting_reruns_its_dependants_and_nothing_else(done, change, 
     dry = snakemake(done, "--dry-run", "--cores", "1", config=change)
     assert dry.returncode == 0, dry.stderr[-2000:]
     assert planned(dry.stdout + dry.stderr) == expected
+
+
+def copy_of_the_package(folder: Path) -> Path:
+    """The package and its workflow in a folder of their own."""
+    for name in ("cathode", "workflow", "config"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".snakemake"))
+    shutil.copy(ROOT / "Snakefile", folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        (None, {}),
+        ("plots/style.py", {"plot_window": 1, "plot_summary": 1, "report": 1, "timing": 1}),
+        ("inference/truth.py", {"evaluate": 3, "summarise": 1, "plot_summary": 1, "report": 1, "timing": 1}),
+        (
+            "stats/workspace.py",
+            {"infer": 3, "summarise": 1, "plot_window": 1, "plot_summary": 1, "report": 1, "timing": 1},
+        ),
+    ],
+    ids=["none", "plots", "evaluation", "workspace"],
+)
+def test_a_change_of_code_reruns_the_steps_that_import_it_and_trains_nothing_anew(done, tmp_path, file, expected):
+    root = copy_of_the_package(tmp_path)
+    if file:
+        with (root / "cathode" / file).open("a") as code:
+            code.write("\n# another line\n")
+    dry = snakemake(done, "--dry-run", "--cores", "1", root=root, path=str(root))
+    assert dry.returncode == 0, dry.stderr[-2000:]
+    assert planned(dry.stdout + dry.stderr) == expected
+
+
+def test_a_density_that_the_package_does_not_know_runs_and_reruns_with_its_code(done, tmp_path):
+    shutil.copytree(THIRD_PARTY, tmp_path, dirs_exist_ok=True)
+    config = {
+        "run": "foreign", "methods": ["cathode"],
+        "background": {"model": "linear_density.LinearDensity", "bootstraps": 2, "seeds": 2, "settings": {"order": 1}},
+    }  # fmt: skip
+    run = snakemake(done, "--cores", "2", config=config, path=str(tmp_path))
+    assert run.returncode == 0, run.stderr[-3000:]
+    folder = done / "results" / "foreign"
+    template: Template = io.read(folder / "m3000" / "template.parquet", Template)
+    summary: Summary = io.read(folder / "summary.json", Summary)
+    # the density is exact on this toy, and so is the template, in the mean and the covariance
+    truth = LinearGaussian()
+    np.testing.assert_allclose((template.features - truth.mean(template.mass)).mean(axis=0), 0, atol=0.05)
+    np.testing.assert_allclose(np.cov((template.features - truth.mean(template.mass)).T), truth.covariance(), atol=0.1)
+    assert max(h.z for h in summary.hunts) > 2  # four pseudo signal regions and ten trees
+    again = snakemake(done, "--dry-run", "--cores", "1", config=config, path=str(tmp_path))
+    assert "Nothing to be done" in again.stdout + again.stderr
+    with (tmp_path / "linear_density.py").open("a") as code:
+        code.write("\n# another line\n")
+    changed = snakemake(done, "--dry-run", "--cores", "1", config=config, path=str(tmp_path))
+    assert {"fit_density", "score_pseudo"} <= set(planned(changed.stdout + changed.stderr))
+    assert "prepare" not in planned(changed.stdout + changed.stderr)
+    absent = snakemake(done, "--cores", "1", config=config)
+    assert absent.returncode == 2
+    assert (
+        "No module named 'linear_density'; expected an installed module, or one in a folder of PYTHONPATH"
+        in absent.stderr
+    )
+    assert "Traceback" not in absent.stderr
+
+
+def test_files_of_the_user_do_not_run_instead_of_modules(done, tmp_path):
+    """A script that happens to be called like the package, or like a module of Python, lies beside the data."""
+    for name in ("cathode.py", "random.py", "queue.py", "torch.py"):
+        (tmp_path / name).write_text("raise SystemExit('the wrong file')\n")
+    shutil.copy(done / "events.parquet", tmp_path)
+    command = [str(Path(sys.executable).with_name("snakemake")), "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(CONFIG | {"methods": ["cwola"]}))
+    run = subprocess.run(
+        [*command, "--configfile", "my.yaml", "--until", "fit_density", "score"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert (tmp_path / "results" / "toy" / "m3000" / "cwola" / "scores.npz").exists()
+
+
+def test_another_workflow_uses_this_one_as_a_module(done, tmp_path):
+    shutil.copy(done / "events.parquet", tmp_path)
+    (tmp_path / "Snakefile").write_text(
+        f"""
+configfile: "theirs.yaml"
+
+module cathode:
+    snakefile: "{ROOT / "workflow" / "Snakefile"}"
+    config: config["hunt"]
+
+use rule * from cathode as cathode_*
+
+rule paper:
+    input: rules.cathode_all.input
+    output: "paper.txt"
+    shell: "wc -c {{input[0]}} > {{output}}"
+"""
+    )
+    (tmp_path / "theirs.yaml").write_text(yaml.safe_dump({"hunt": CONFIG | {"methods": ["cwola"]}, "title": "x"}))
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--directory",
+        str(tmp_path),
+        "--snakefile",
+        str(tmp_path / "Snakefile"),
+        "--cores",
+        "2",
+    ]
+    run = subprocess.run([*command, "paper"], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "report.html" in (tmp_path / "paper.txt").read_text()
 
 
 CALIBRATION = {
@@ -210,7 +373,7 @@ def test_calibration_writes_raw_numbers_and_verdicts_and_can_feed_the_hunt(done)
     assert {f["method"] for f in signal["fits"]} == {"cathode", "cwola"}
     assert len(list(folder.glob("*.png"))) == 4
     dry = snakemake(done, "--dry-run", "--cores", "1", config=config)
-    assert planned(dry.stdout + dry.stderr) == WITHOUT_SELECT | {"measure_closure": 2, "scan_spectrum": 1}
+    assert planned(dry.stdout + dry.stderr) == WITHOUT_SELECT | {"combine_closure": 2, "scan_spectrum": 1}
     limited = snakemake(done, "--cores", "2", "limits", config=config)
     assert limited.returncode == 0, limited.stderr[-3000:]
     limits = json.loads((folder / "limits.json").read_text())["limits"]
@@ -227,7 +390,8 @@ def test_a_blind_run_has_no_signal_region_number(done):
     results = done / "results" / "blind"
     for hunt in json.loads((results / "summary.json").read_text())["hunts"]:
         assert hunt["n_obs"] is hunt["n_sr"] is hunt["p_local"] is hunt["limit"] is None
-        assert hunt["n_bkg"] > 0
+        expected = hunt["n_sr_expected"]["value"] * hunt["eps_bkg"] * np.exp(hunt["non_closure"]["mean"])
+        assert hunt["n_bkg"] == pytest.approx(expected)
         assert hunt["non_closure"]["n_windows"] == 4
     spectrum = json.loads(next(results.glob("plots/*mass_spectrum.json")).read_text())
     edges = spectrum["edges"]

@@ -5,48 +5,36 @@ rule score_pseudo:
     output:
         f"{RUN}/{{window}}/{{method}}/closure_{{batch}}.npz",
     log:
-        f"{RUN}/logs/{{window}}/score_pseudo_{{method}}_{{batch}}.log",
+        log_of("score_pseudo", "window", "method", "batch"),
     benchmark:
-        f"{RUN}/benchmarks/score_pseudo/{{window}}_{{method}}_{{batch}}.tsv"
-    threads: 1
+        times_of("score_pseudo", "window", "method", "batch")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(240),
-        gpu=1,
+        **asks(minutes=240, gpu=1),
     params:
-        config=settings("score_pseudo"),
-        code=CODE,
-        python=PYTHON,
+        **settings("score_pseudo"),
     shell:
-        "{params.python} -m cathode score-pseudo --events {input.events}"
-        " --window {wildcards.window} --method {wildcards.method} --batch {wildcards.batch} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("score_pseudo")
 
 
-rule measure_closure:
+rule combine_closure:
     """Combine the pseudo signal regions into the non-closure of one window and method."""
     input:
         tests=expand(
-            f"{RUN}/{{{{window}}}}/{{{{method}}}}/closure_{{batch}}.npz",
-            batch=BATCHES,
+            f"{RUN}/{{{{window}}}}/{{{{method}}}}/closure_{{batch}}.npz", batch=BATCHES
         ),
         overdispersion=OVERDISPERSION,
     output:
         f"{RUN}/{{window}}/{{method}}/closure.json",
     log:
-        f"{RUN}/logs/{{window}}/measure_closure_{{method}}.log",
+        log_of("combine_closure", "window", "method"),
     benchmark:
-        f"{RUN}/benchmarks/measure_closure/{{window}}_{{method}}.tsv"
-    threads: 1
+        times_of("combine_closure", "window", "method")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        config=settings("measure_closure"),
-        code=CODE,
-        python=PYTHON,
+        **settings("combine_closure"),
     shell:
-        "{params.python} -m cathode measure-closure --tests {input.tests} --overdispersion {input.overdispersion}"
-        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("combine_closure")
 
 
 rule estimate_background:
@@ -58,17 +46,12 @@ rule estimate_background:
     output:
         f"{RUN}/{{window}}/{{method}}/background.json",
     log:
-        f"{RUN}/logs/{{window}}/estimate_background_{{method}}.log",
+        log_of("estimate_background", "window", "method"),
     benchmark:
-        f"{RUN}/benchmarks/estimate_background/{{window}}_{{method}}.tsv"
-    threads: 1
+        times_of("estimate_background", "window", "method")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        config=settings("estimate_background"),
-        code=CODE,
-        python=PYTHON,
+        **settings("estimate_background"),
     shell:
-        "{params.python} -m cathode estimate-background --scores {input.scores} --closure {input.closure} --overdispersion {input.overdispersion}"
-        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("estimate_background")

@@ -5,21 +5,15 @@ rule fit_truth:
     output:
         f"{RUN}/{{window}}/calibration/truth.npz",
     log:
-        f"{RUN}/logs/{{window}}/fit_truth.log",
+        log_of("fit_truth", "window"),
     benchmark:
-        f"{RUN}/benchmarks/fit_truth/{{window}}.tsv"
-    threads: 1
+        times_of("fit_truth", "window")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(240),
-        gpu=1,
+        **asks(minutes=240, gpu=1),
     params:
-        config=settings("fit_truth"),
-        code=CODE,
-        python=PYTHON,
+        **settings("fit_truth"),
     shell:
-        "{params.python} -m cathode fit-truth --events {input.events} --window {wildcards.window}"
-        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("fit_truth")
 
 
 rule calibrate_classifier:
@@ -30,21 +24,15 @@ rule calibrate_classifier:
     output:
         f"{RUN}/{{window}}/calibration/classifier_{{batch}}.json",
     log:
-        f"{RUN}/logs/{{window}}/calibrate_classifier_{{batch}}.log",
+        log_of("calibrate_classifier", "window", "batch"),
     benchmark:
-        f"{RUN}/benchmarks/calibrate_classifier/{{window}}_{{batch}}.tsv"
-    threads: 1
+        times_of("calibrate_classifier", "window", "batch")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(240),
-        gpu=CLASSIFIER_GPU,
+        **asks(minutes=240, gpu=CLASSIFIER_GPU),
     params:
-        config=settings("calibrate_classifier"),
-        code=CODE,
-        python=PYTHON,
+        **settings("calibrate_classifier"),
     shell:
-        "{params.python} -m cathode calibrate-classifier --events {input.events} --truth {input.truth}"
-        " --window {wildcards.window} --batch {wildcards.batch} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("calibrate_classifier")
 
 
 rule measure_overdispersion:
@@ -54,20 +42,15 @@ rule measure_overdispersion:
     output:
         f"{RUN}/calibration/overdispersion.json",
     log:
-        f"{RUN}/logs/measure_overdispersion.log",
+        log_of("measure_overdispersion"),
     benchmark:
-        f"{RUN}/benchmarks/measure_overdispersion/all.tsv"
-    threads: 1
+        times_of("measure_overdispersion")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        config=settings("measure_overdispersion"),
-        code=CODE,
-        python=PYTHON,
+        **settings("measure_overdispersion"),
     shell:
-        "{params.python} -m cathode measure-overdispersion --experiments {input.experiments}"
-        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("measure_overdispersion")
 
 
 rule calibrate_chain:
@@ -79,21 +62,15 @@ rule calibrate_chain:
     output:
         f"{RUN}/{{window}}/calibration/chain_{{batch}}.json",
     log:
-        f"{RUN}/logs/{{window}}/calibrate_chain_{{batch}}.log",
+        log_of("calibrate_chain", "window", "batch"),
     benchmark:
-        f"{RUN}/benchmarks/calibrate_chain/{{window}}_{{batch}}.tsv"
-    threads: 1
+        times_of("calibrate_chain", "window", "batch")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(600),
-        gpu=1,
+        **asks(minutes=600, gpu=1),
     params:
-        config=settings("calibrate_chain"),
-        code=CODE,
-        python=PYTHON,
+        **settings("calibrate_chain"),
     shell:
-        "{params.python} -m cathode calibrate-chain --events {input.events} --truth {input.truth} --spare {input.spare}"
-        " --window {wildcards.window} --batch {wildcards.batch} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("calibrate_chain")
 
 
 rule measure_calibration:
@@ -105,44 +82,34 @@ rule measure_calibration:
         f"{RUN}/calibration/background_only.json",
         f"{RUN}/calibration/injection.json",
     log:
-        f"{RUN}/logs/measure_calibration.log",
+        log_of("measure_calibration"),
     benchmark:
-        f"{RUN}/benchmarks/measure_calibration/all.tsv"
-    threads: 1
+        times_of("measure_calibration")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        config=settings("measure_calibration"),
-        code=CODE,
-        python=PYTHON,
+        **settings("measure_calibration"),
     shell:
-        "{params.python} -m cathode measure-calibration --experiments {input.experiments} --overdispersion {input.overdispersion}"
-        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("measure_calibration")
 
 
 rule limit_signal:
     """Limits on the signal before the selection, through the measured efficiency."""
     input:
-        hunts=expand(f"{RUN}/{WINDOWS[0]}/{{method}}/hunts.json", method=LABEL_FREE),
+        hunts=expand(f"{RUN}/{WINDOWS[0]}/{{method}}/hunts.json", method=SEARCHES),
         injection=f"{RUN}/calibration/injection.json",
     output:
         f"{RUN}/calibration/limits.json",
     log:
-        f"{RUN}/logs/limit_signal.log",
+        log_of("limit_signal"),
     benchmark:
-        f"{RUN}/benchmarks/limit_signal/all.tsv"
-    threads: 1
+        times_of("limit_signal")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        config=settings("limit_signal"),
-        code=CODE,
-        python=PYTHON,
+        **settings("limit_signal"),
     shell:
-        "{params.python} -m cathode limit-signal --hunts {input.hunts} --injection {input.injection}"
-        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("limit_signal")
 
 
 rule plot_calibration:
@@ -158,16 +125,12 @@ rule plot_calibration:
             form=FORMS,
         ),
     log:
-        f"{RUN}/logs/plot_calibration.log",
+        log_of("plot_calibration"),
     benchmark:
-        f"{RUN}/benchmarks/plot_calibration/all.tsv"
-    threads: 1
+        times_of("plot_calibration")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        code=CODE,
-        python=PYTHON,
+        **settings("plot_calibration"),
     shell:
-        "{params.python} -m cathode plot-calibration --overdispersion {input.overdispersion} --background_only {input.background_only}"
-        " --injection {input.injection} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("plot_calibration")

@@ -1,3 +1,37 @@
+rule fetch:
+    """Fetch one official set, unless it is there."""
+    output:
+        f"{RUN}/fetched/{{dataset}}.json",
+    log:
+        log_of("fetch", "dataset"),
+    benchmark:
+        times_of("fetch", "dataset")
+    resources:
+        **asks(mb=1000, minutes=240),
+    params:
+        **settings("fetch"),
+    shell:
+        command("fetch")
+
+
+rule cluster_jets:
+    """Cluster the particles of one official set into the columns that hunts use, unless that was done."""
+    input:
+        fetched=f"{RUN}/fetched/{{dataset}}.json",
+    output:
+        f"{RUN}/clustered/{{dataset}}.json",
+    log:
+        log_of("cluster_jets", "dataset"),
+    benchmark:
+        times_of("cluster_jets", "dataset")
+    resources:
+        **asks(minutes=240),
+    params:
+        **settings("cluster_jets"),
+    shell:
+        command("cluster_jets")
+
+
 rule generate:
     """Generate one chunk of dijet events, `background` or `signal`."""
     output:
@@ -5,18 +39,13 @@ rule generate:
     log:
         f"{CONFIG.generated_folder}/logs/{{process}}_{{batch}}.log",
     benchmark:
-        f"{RUN}/benchmarks/generate/{{process}}_{{batch}}.tsv"
-    threads: 1
+        times_of("generate", "process", "batch")
     resources:
-        mem_mb=grow(2000),
-        runtime=grow(60),
+        **asks(mb=2000),
     params:
-        config=settings("generate"),
-        code=GENERATOR_CODE,
-        python=PYTHON,
+        **settings("generate"),
     shell:
-        "{params.python} -m cathode generate --process {wildcards.process} --batch {wildcards.batch}"
-        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log} >&2"
+        command("generate")
 
 
 rule prepare:
@@ -24,21 +53,19 @@ rule prepare:
     input:
         files=DATA_FILES,
         generated=generated_chunks(),
+        fetched=fetched_sets(),
     output:
         events=f"{RUN}/events.parquet",
         labels=f"{RUN}/labels.parquet",
         spare=f"{RUN}/spare.parquet",
+        intake=f"{RUN}/intake.json",
     log:
-        f"{RUN}/logs/prepare.log",
+        log_of("prepare"),
     benchmark:
-        f"{RUN}/benchmarks/prepare/all.tsv"
-    threads: 1
+        times_of("prepare")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(30),
+        **asks(minutes=30),
     params:
-        config=settings("prepare"),
-        code=CODE,
-        python=PYTHON,
+        **settings("prepare"),
     shell:
-        "{params.python} -m cathode prepare --generated {input.generated} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("prepare")

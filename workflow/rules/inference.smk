@@ -8,20 +8,15 @@ if CONFIG.blind:
         output:
             f"{RUN}/{{window}}/{{method}}/hunts.json",
         log:
-            f"{RUN}/logs/{{window}}/infer_blind_{{method}}.log",
+            log_of("infer_blind", "window", "method"),
         benchmark:
-            f"{RUN}/benchmarks/infer_blind/{{window}}_{{method}}.tsv"
-        threads: 1
+            times_of("infer_blind", "window", "method")
         resources:
-            mem_mb=grow(4000),
-            runtime=grow(60),
+            **asks(),
         params:
-            config=settings("infer_blind"),
-            code=CODE,
-            python=PYTHON,
+            **settings("infer_blind"),
         shell:
-            "{params.python} -m cathode infer-blind --closure {input.closure} --density {input.density}"
-            " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+            command("infer_blind")
 
 else:
 
@@ -38,20 +33,15 @@ else:
                 f"{RUN}/workspaces/{{{{window}}}}_{{{{method}}}}_{{eps}}.json", eps=EPS
             ),
         log:
-            f"{RUN}/logs/{{window}}/infer_{{method}}.log",
+            log_of("infer", "window", "method"),
         benchmark:
-            f"{RUN}/benchmarks/infer/{{window}}_{{method}}.tsv"
-        threads: 1
+            times_of("infer", "window", "method")
         resources:
-            mem_mb=grow(4000),
-            runtime=grow(60),
+            **asks(),
         params:
-            config=settings("infer"),
-            code=CODE,
-            python=PYTHON,
+            **settings("infer"),
         shell:
-            "{params.python} -m cathode infer --estimates {input.estimates} --density {input.density} --events {input.events}"
-            " --scores {input.scores} --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+            command("infer")
 
 
 rule scan_spectrum:
@@ -61,20 +51,15 @@ rule scan_spectrum:
     output:
         f"{RUN}/{{window}}/spectrum_scan.json",
     log:
-        f"{RUN}/logs/{{window}}/scan_spectrum.log",
+        log_of("scan_spectrum", "window"),
     benchmark:
-        f"{RUN}/benchmarks/scan_spectrum/{{window}}.tsv"
-    threads: 1
+        times_of("scan_spectrum", "window")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        config=settings("scan_spectrum"),
-        code=CODE,
-        python=PYTHON,
+        **settings("scan_spectrum"),
     shell:
-        "{params.python} -m cathode scan-spectrum --events {input.events}"
-        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("scan_spectrum")
 
 
 rule select:
@@ -85,20 +70,15 @@ rule select:
     output:
         expand(f"{RUN}/selected/{{{{window}}}}_{{{{method}}}}_{{eps}}.parquet", eps=EPS),
     log:
-        f"{RUN}/logs/{{window}}/select_{{method}}.log",
+        log_of("select", "window", "method"),
     benchmark:
-        f"{RUN}/benchmarks/select/{{window}}_{{method}}.tsv"
-    threads: 1
+        times_of("select", "window", "method")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        config=settings("select"),
-        code=CODE,
-        python=PYTHON,
+        **settings("select"),
     shell:
-        "{params.python} -m cathode select --events {input.events} --scores {input.scores}"
-        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("select")
 
 
 rule evaluate:
@@ -110,17 +90,12 @@ rule evaluate:
     output:
         f"{RUN}/{{window}}/{{method}}/truth.json",
     log:
-        f"{RUN}/logs/{{window}}/evaluate_{{method}}.log",
+        log_of("evaluate", "window", "method"),
     benchmark:
-        f"{RUN}/benchmarks/evaluate/{{window}}_{{method}}.tsv"
-    threads: 1
+        times_of("evaluate", "window", "method")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        config=settings("evaluate"),
-        code=CODE,
-        python=PYTHON,
+        **settings("evaluate"),
     shell:
-        "{params.python} -m cathode evaluate --events {input.events} --labels {input.labels} --scores {input.scores}"
-        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("evaluate")

@@ -4,26 +4,20 @@ rule summarise:
         hunts=expand(
             f"{RUN}/{{window}}/{{method}}/hunts.json", window=WINDOWS, method=HUNTED
         ),
-        truth=truths(WINDOWS),
-        events=f"{RUN}/events.parquet",
+        truth=truths(),
+        intake=f"{RUN}/intake.json",
     output:
         f"{RUN}/summary.json",
     log:
-        f"{RUN}/logs/summarise.log",
+        log_of("summarise"),
     benchmark:
-        f"{RUN}/benchmarks/summarise/all.tsv"
-    threads: 1
+        times_of("summarise")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        config=settings("summarise"),
-        code=CODE,
-        python=PYTHON,
+        **settings("summarise"),
     shell:
-        "{params.python} -m cathode summarise --hunts {input.hunts} --truth {input.truth} --events {input.events}"
-        f" --folder {RUN}"
-        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("summarise")
 
 
 rule plot_window:
@@ -31,55 +25,51 @@ rule plot_window:
     input:
         events=f"{RUN}/events.parquet",
         density=f"{RUN}/{{window}}/density.npz",
-        template=of_window("template.parquet", "cathode" in HUNTED),
-        scores=of_window("{method}/scores.npz", METHODS),
-        closure=of_window("{method}/closure.json", LABEL_FREE),
+        template=(
+            f"{RUN}/{{window}}/template.parquet"
+            if WITH_TEMPLATE and not CONFIG.blind
+            else []
+        ),
+        scores=of_window("scores.npz", [] if CONFIG.blind else METHODS),
+        closure=of_window("closure.json", SEARCHES),
         sidebands=f"{RUN}/{{window}}/sidebands.json",
+        hunts=of_window("hunts.json", [] if CONFIG.blind else METHODS),
     output:
         expand(
             f"{RUN}/plots/{{{{window}}}}_{{name}}.{{form}}",
-            name=window_figures(METHODS),
+            name=window_figures(),
             form=FORMS,
         ),
     log:
-        f"{RUN}/logs/{{window}}/plot_window.log",
+        log_of("plot_window", "window"),
     benchmark:
-        f"{RUN}/benchmarks/plot_window/{{window}}.tsv"
-    threads: 1
+        times_of("plot_window", "window")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        config=settings("plot_window"),
-        code=CODE,
-        python=PYTHON,
+        **settings("plot_window"),
     shell:
-        "{params.python} -m cathode plot-window --events {input.events} --density {input.density} --template {input.template} --scores {input.scores} --closure {input.closure} --sidebands {input.sidebands}"
-        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("plot_window")
 
 
 rule plot_summary:
     """Significances of all hunts, and SIC and ROC curves."""
     input:
         summary=f"{RUN}/summary.json",
-        truth=truths(WINDOWS),
+        truth=truths(),
         spectrum=f"{RUN}/{WINDOWS[0]}/spectrum_scan.json",
     output:
         expand(f"{RUN}/plots/{{name}}.{{form}}", name=summary_figures(), form=FORMS),
     log:
-        f"{RUN}/logs/plot_summary.log",
+        log_of("plot_summary"),
     benchmark:
-        f"{RUN}/benchmarks/plot_summary/all.tsv"
-    threads: 1
+        times_of("plot_summary")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        code=CODE,
-        python=PYTHON,
+        **settings("plot_summary"),
     shell:
-        "{params.python} -m cathode plot-summary --summary {input.summary} --truth {input.truth} --spectrum {input.spectrum}"
-        " --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("plot_summary")
 
 
 rule report:
@@ -90,20 +80,15 @@ rule report:
     output:
         f"{RUN}/report.html",
     log:
-        f"{RUN}/logs/report.log",
+        log_of("report"),
     benchmark:
-        f"{RUN}/benchmarks/report/all.tsv"
-    threads: 1
+        times_of("report")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        config=settings("report"),
-        code=CODE,
-        python=PYTHON,
+        **settings("report"),
     shell:
-        "{params.python} -m cathode report --summary {input.summary} --pictures {input.pictures}"
-        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("report")
 
 
 rule timing:
@@ -116,13 +101,10 @@ rule timing:
     output:
         f"{RUN}/benchmarks/timing.html",
     log:
-        f"{RUN}/logs/timing.log",
-    threads: 1
+        log_of("timing"),
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        code=CODE,
-        python=PYTHON,
+        folder=RUN,
     shell:
-        "{params.python} -m cathode timing " + RUN + " --out {output} 2> {log}"
+        '"$CATHODE_PYTHON" -P -m cathode timing {params.folder:q} --out {output:q} > {log:q} 2>&1'

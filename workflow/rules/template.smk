@@ -5,21 +5,15 @@ rule fit_density:
     output:
         f"{RUN}/{{window}}/density.npz",
     log:
-        f"{RUN}/logs/{{window}}/fit_density.log",
+        log_of("fit_density", "window"),
     benchmark:
-        f"{RUN}/benchmarks/fit_density/{{window}}.tsv"
-    threads: 1
+        times_of("fit_density", "window")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(240),
-        gpu=1,
+        **asks(minutes=240, gpu=1),
     params:
-        config=settings("fit_density"),
-        code=CODE,
-        python=PYTHON,
+        **settings("fit_density"),
     shell:
-        "{params.python} -m cathode fit-density --events {input.events} --window {wildcards.window}"
-        " --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("fit_density")
 
 
 rule compare_sidebands:
@@ -30,41 +24,31 @@ rule compare_sidebands:
     output:
         f"{RUN}/{{window}}/sidebands.json",
     log:
-        f"{RUN}/logs/{{window}}/compare_sidebands.log",
+        log_of("compare_sidebands", "window"),
     benchmark:
-        f"{RUN}/benchmarks/compare_sidebands/{{window}}.tsv"
-    threads: 1
+        times_of("compare_sidebands", "window")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        config=settings("compare_sidebands"),
-        code=CODE,
-        python=PYTHON,
+        **settings("compare_sidebands"),
     shell:
-        "{params.python} -m cathode compare-sidebands --events {input.events} --density {input.density}"
-        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("compare_sidebands")
 
 
-rule sample_template:
-    """Sample the background template in the signal region of one window."""
+rule make_template:
+    """Make the background template in the signal region of one window."""
     input:
         events=f"{RUN}/events.parquet",
         density=f"{RUN}/{{window}}/density.npz",
     output:
         f"{RUN}/{{window}}/template.parquet",
     log:
-        f"{RUN}/logs/{{window}}/sample_template.log",
+        log_of("make_template", "window"),
     benchmark:
-        f"{RUN}/benchmarks/sample_template/{{window}}.tsv"
-    threads: 1
+        times_of("make_template", "window")
     resources:
-        mem_mb=grow(4000),
-        runtime=grow(60),
+        **asks(),
     params:
-        config=settings("sample_template"),
-        code=CODE,
-        python=PYTHON,
+        **settings("make_template"),
     shell:
-        "{params.python} -m cathode sample-template --events {input.events} --density {input.density}"
-        " --window {wildcards.window} --config {params.config:q} --memory {resources.mem_mb} --out {output} 2> {log}"
+        command("make_template")

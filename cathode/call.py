@@ -1,0 +1,632 @@
+"""`cathode.hunt`: a whole hunt from a table in one call, without files and without Snakemake; the same numbers as the workflow's."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cathode import io
+from cathode.classifier.methods import find_method, is_reference, score, score_reference
+from cathode.classifier.scores import MethodScores
+from cathode.classifier.settings import ClassifierSettings
+from cathode.config import Config
+from cathode.density.ensemble import DensityEnsemble, fit_density
+from cathode.density.registry import Density, use_density
+from cathode.density.settings import DensitySettings
+from cathode.errors import ArtefactError, ConfigError
+from cathode.events import Events, Labels, Template, as_columns
+from cathode.inference.background import estimate_background
+from cathode.inference.closure import Closure, combine_closure
+from cathode.inference.counts import select
+from cathode.inference.hunt import infer, infer_blind
+from cathode.inference.pseudo import score_pseudo
+from cathode.inference.settings import ClosureSettings
+from cathode.inference.truth import evaluate
+from cathode.intake.prepare import Prepared, prepare_events
+from cathode.intake.settings import DataSettings, InjectionSettings
+from cathode.progress import told_to
+from cathode.regions import Interval, Window, WindowSettings
+from cathode.results import HuntResult, HuntResults, Limit, Overdispersion, Stage, Summary, Truth, Waterfall, Workspace
+from cathode.spectrum.scan import SpectrumScan, scan_spectrum
+from cathode.stats.settings import StatisticsSettings
+from cathode.steps.summarise import summarise
+from cathode.template.make import make_template
+from cathode.template.settings import TemplateSettings
+from cathode.template.sidebands import SidebandClosure, compare_sidebands
+from cathode.version import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cathode.plots.style import Drawing
+
+
+def hunt(
+    table: Any,
+    *,
+    mass: str,
+    features: Sequence[str],
+    window: Interval,
+    range: Interval,
+    label: str | None = None,
+    weight: str | None = None,
+    seed: int = 1,
+    methods: Sequence[str] = ("cathode",),
+    working_points: Sequence[float] = (0.1, 0.01, 0.001),
+    mass_unit: str = "GeV",
+    n_signal: int | None = None,
+    density: type[Density] | None = None,
+    background: DensitySettings = DensitySettings(),
+    template: TemplateSettings = TemplateSettings(),
+    classifier: ClassifierSettings = ClassifierSettings(),
+    closure: ClosureSettings = ClosureSettings(),
+    statistics: StatisticsSettings = StatisticsSettings(),
+    overdispersion: Overdispersion | None = None,
+    blind: bool = False,
+    device: str = "auto",
+    cores: int | None = None,
+    progress: bool = True,
+    name: str = "hunt",
+) -> Hunt:
+    """Hunt for a bump in `mass` with different `features`, in one window. Minutes on two cores for 10^5 events.
+
+    Args:
+        table: a DataFrame, a dictionary of equally long arrays, or the path of a table file (or a list of them), one row per event.
+        mass: column of the resonant variable, in `mass_unit`.
+        features: columns that the models see.
+        window: the signal region [low, high), in `mass_unit`.
+        range: masses used at all, in `mass_unit`; it must leave a sideband on both sides.
+        label: truth column (0 background, 1 signal), for evaluation and reference methods only.
+        weight: event weights are not supported: anything but None is refused.
+        seed: all others derive from it; equal arguments give equal numbers, on any number of cores.
+        methods: `cathode`, `cwola`; with a label also `idealised` and `supervised`. The first is the one that properties speak of.
+        working_points: background efficiencies at which events are selected.
+        mass_unit: GeV or TeV.
+        n_signal: with a label: keep so many signal events, drawn by seed.
+        density: class of a density of your own, instead of `background.model`.
+        background: the density model and its ensemble.
+        template: how background is made in the signal region.
+        classifier: what is trained to find the signal.
+        closure: the held-out closure test.
+        statistics: how counts become significances.
+        overdispersion: what calibration measured, where `statistics.overdispersion` is `calibrated`.
+        blind: leave the signal region closed: expected background and closure only.
+        device: `auto`, `cpu` or `cuda`.
+        cores: processes; None takes all cores that this one may use, 1 stays in this process.
+        progress: show a bar on a terminal or in a notebook.
+        name: of the hunt, in its outputs.
+
+    Returns the hunt: `z`, `p`, `[working point]`, `why()`, `limit()`, `workspace()`, `selected`, `plot`, `report()`, `save()`.
+
+    Raises ConfigError for contradictory arguments, DataError for a table that cannot be used (column, count, row), FitError where
+    there is too little to train on.
+    """
+    if weight is not None:
+        raise ConfigError(f"weight: found {weight}, but weighted events are not supported; expected None")
+    if density is not None:
+        background = dataclasses.replace(background, model=use_density(density))
+    files = _paths(table)
+    (low, high), (start, end) = window, range
+    config = Config(
+        run=name,
+        seed=seed,
+        data=DataSettings(
+            source="files" if files else "memory",
+            files=files,
+            mass=mass,
+            mass_unit=mass_unit,  # type: ignore[arg-type]
+            features=tuple(features),
+            label=label,
+        ),
+        injection=InjectionSettings(n_signal),
+        windows=WindowSettings(range=(start, end), signal_regions=((low, high),)),
+        methods=tuple(methods),
+        working_points=tuple(working_points),
+        background=background,
+        template=template,
+        classifier=classifier,
+        closure=closure,
+        statistics=statistics,
+        blind=blind,
+        device=device,  # type: ignore[arg-type]
+    )
+    prepared = prepare_events(
+        config.data,
+        config.injection,
+        config.mass_range,
+        seed=seed,
+        blinded=config.blinded,
+        columns=None if files else as_columns(table),
+    )
+    return _run(config, prepared, overdispersion, density, cores, progress)
+
+
+def _paths(table: Any) -> tuple[str, ...]:
+    """Paths of table files, where that is what was given."""
+    if isinstance(table, str | Path):
+        return (str(table),)
+    if isinstance(table, list | tuple) and table and all(isinstance(t, str | Path) for t in table):
+        return tuple(str(t) for t in table)
+    return ()
+
+
+# --- the work, in as many processes as wanted
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What the training in the signal region leaves."""
+
+    density: DensityEnsemble
+    template: Template | None
+    scores: dict[str, MethodScores]
+
+
+def _run(
+    config: Config,
+    prepared: Prepared,
+    overdispersion: Overdispersion | None,
+    density: type[Density] | None,
+    cores: int | None,
+    progress: bool,
+) -> Hunt:
+    (window,) = config.regions.values()
+    tasks: list[tuple[str, Callable[[], Any]]] = [("signal region", lambda: _score_window(config, window, prepared))]
+    single = dataclasses.replace(config.closure, per_job=1)
+    for method in config.searches:
+        for i in range(config.closure.windows):
+            tasks.append((f"closure, {method}", _pseudo_task(config, window, prepared.events, method, i, single)))
+    done = _work(tasks, density, cores or len(os.sched_getaffinity(0)), progress)
+    scored: _Scored = done[0]
+    pseudo: list[MethodScores] = done[1:]
+    closures, n = {}, config.closure.windows
+    for k, method in enumerate(config.searches):
+        closures[method] = combine_closure(
+            pseudo[k * n : (k + 1) * n],
+            overdispersion,
+            window=window,
+            working_points=config.working_points,
+            statistics=config.statistics,
+        )
+    return _conclude(config, window, prepared, scored, closures, overdispersion)
+
+
+def _pseudo_task(
+    config: Config, window: Window, events: Events, method: str, region: int, single: ClosureSettings
+) -> Callable[[], MethodScores]:
+    return lambda: score_pseudo(
+        events,
+        window=window,
+        batch=str(region),
+        method=method,
+        background=config.background,
+        template=config.template,
+        classifier=config.classifier,
+        closure=single,
+        seed=config.seed,
+        device=config.device,
+    )
+
+
+def _score_window(config: Config, window: Window, prepared: Prepared) -> _Scored:
+    """Density, template and all methods of the signal region; only the density when blind."""
+    events, spare, common = prepared.events, prepared.spare, {"window": window, "seed": config.seed}
+    density = fit_density(events, background=config.background, device=config.device, **common)  # type: ignore[arg-type]
+    if config.blind:
+        return _Scored(density, None, {})
+    template = None
+    if any(find_method(m).needs_template for m in config.methods):
+        template = make_template(events, density, template=config.template, **common)  # type: ignore[arg-type]
+    training: Any = {**common, "classifier": config.classifier, "device": config.device}
+    scores = {
+        m: score_reference(events, prepared.labels, spare, method=m, **training)
+        if is_reference(m)
+        else score(events, template if find_method(m).needs_template else None, spare, method=m, **training)
+        for m in config.methods
+    }
+    return _Scored(density, template, scores)
+
+
+def _work(
+    tasks: list[tuple[str, Callable[[], Any]]], density: type[Density] | None, cores: int, progress: bool
+) -> list[Any]:
+    """Results of all tasks in their order, whatever order they end in."""
+    from joblib import Parallel, delayed
+    from tqdm.auto import tqdm
+
+    results: list[Any] = [None] * len(tasks)
+    with tqdm(total=len(tasks), desc="hunt", unit="part", disable=None if progress else True) as bar:
+        if cores == 1:
+            for i, (what, task) in enumerate(tasks):
+                bar.set_description(what)
+                with told_to(lambda part, done, total: bar.set_postfix_str(f"{part} {done}/{total}")):
+                    results[i] = task()
+                bar.update()
+            return results
+        jobs = (delayed(_in_worker)(i, task, density) for i, (_, task) in enumerate(tasks))
+        for i, result in Parallel(n_jobs=min(cores, len(tasks)), return_as="generator_unordered")(jobs):
+            results[i] = result
+            bar.update()
+    return results
+
+
+def _in_worker(i: int, task: Callable[[], Any], density: type[Density] | None) -> tuple[int, Any]:
+    if density is not None:
+        use_density(density)
+    return i, task()
+
+
+def _conclude(
+    config: Config,
+    window: Window,
+    prepared: Prepared,
+    scored: _Scored,
+    closures: dict[str, Closure],
+    overdispersion: Overdispersion | None,
+) -> Hunt:
+    """Counts, significances and the summary."""
+    points, statistics = config.working_points, config.statistics
+    groups: list[HuntResults] = []
+    workspaces: dict[str, Workspace] = {}
+    truth: list[Truth] = []
+    for method in config.searches if config.blind else config.methods:
+        if config.blind:
+            found = infer_blind(
+                closures[method], scored.density, window=window, working_points=points, statistics=statistics
+            )
+            groups.append(found)
+            continue
+        scores = scored.scores[method]
+        estimates = estimate_background(
+            scores, closures.get(method), overdispersion, working_points=points, statistics=statistics
+        )
+        results, *spaces = infer(
+            estimates, scored.density, prepared.events, scores, window=window, statistics=statistics
+        )
+        assert isinstance(results, HuntResults)
+        groups.append(results)
+        for entry, space in zip(results.entries, spaces, strict=True):
+            assert isinstance(space, Workspace)
+            workspaces[entry.name] = space
+        if prepared.labels.known:
+            truth.append(evaluate(prepared.events, prepared.labels, scores, window=window, working_points=points))
+    summary = summarise(groups, truth, prepared.intake, config=config)
+    spectrum = None
+    if not config.blind:
+        spectrum = scan_spectrum(prepared.events, window=window, statistics=statistics, seed=config.seed)
+    return Hunt(
+        config=config,
+        window=window,
+        summary=summary,
+        events=prepared.events,
+        labels=prepared.labels,
+        density=scored.density,
+        template=scored.template,
+        scores=scored.scores,
+        closures=closures,
+        workspaces=workspaces,
+        truth=tuple(truth),
+        spectrum=spectrum,
+    )
+
+
+# --- what came out
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Hunt:
+    """A finished hunt in one window. Prints itself.
+
+    `hunt[0.01]` is the result at a working point of the first method, `hunt["cwola", 0.01]` that of another one.
+
+    Attributes:
+        config: everything it was configured by.
+        window: where.
+        summary: the machine-readable result, as in summary.json.
+        events: what it worked on.
+        labels: their truth, empty without.
+        density: the density ensemble of the sidebands.
+        template: the background in the signal region; None when blind or where no method needs it.
+        scores: per method.
+        closures: per search.
+        workspaces: pyhf workspaces by `<window>_<method>_<working point>`.
+        truth: evaluation with labels, per method.
+        spectrum: the classical bump hunt; None when blind.
+    """
+
+    config: Config
+    window: Window
+    summary: Summary
+    events: Events
+    labels: Labels
+    density: DensityEnsemble
+    template: Template | None
+    scores: dict[str, MethodScores]
+    closures: dict[str, Closure]
+    workspaces: dict[str, Workspace]
+    truth: tuple[Truth, ...]
+    spectrum: SpectrumScan | None
+
+    @property
+    def results(self) -> tuple[HuntResult, ...]:
+        """Every method and working point."""
+        return self.summary.hunts
+
+    @property
+    def best(self) -> HuntResult:
+        """The search with the smallest p-value, the one that a report leads with; when blind, the first hunt."""
+        searches = {m: not is_reference(m) for m in self.config.methods}
+        return self.summary.best(searches) or self.results[0]
+
+    @property
+    def z(self) -> float | None:
+        """Local significance of `best` in standard deviations. Of several hunts it is the largest: quote `z_global` with it."""
+        return self.best.z_local
+
+    @property
+    def p(self) -> float | None:
+        """Local p-value of `best`."""
+        return self.best.p_local
+
+    @property
+    def z_global(self) -> float | None:
+        """Significance after the number of methods and working points (Sidak), in standard deviations."""
+        return self.summary.z_global
+
+    @property
+    def p_global(self) -> float | None:
+        """p-value after the number of methods and working points (Sidak)."""
+        return self.summary.p_global
+
+    def __getitem__(self, key: float | tuple[str, float]) -> HuntResult:
+        method, eps = key if isinstance(key, tuple) else (self.config.methods[0], key)
+        for result in self.results:
+            if (result.method, result.eps_bkg) == (method, eps):
+                return result
+        known = ", ".join(f"{r.method} {r.eps_bkg:g}" for r in self.results)
+        raise KeyError(f"no hunt of {method} at working point {eps}, expected one of {known}")
+
+    def _one(self, key: float | tuple[str, float] | None) -> HuntResult:
+        return self.best if key is None else self[key]
+
+    def why(self, key: float | tuple[str, float] | None = None) -> Waterfall:
+        """From the significance of a plain count to the global one, for `best` or a working point (or method and working point)."""
+        stages = self._one(key).waterfall
+        if stages and key is None and self.z_global is not None:
+            stages = (*stages, Stage(source="trials", z=self.z_global))
+        return Waterfall(stages)
+
+    def limit(self, key: float | tuple[str, float] | None = None) -> Limit | None:
+        """95 % CLs upper limit on signal events that pass, for `best` or a working point; None where there is none (see `flags`)."""
+        return self._one(key).limit
+
+    def workspace(self, measurement: str = "hunt", key: float | tuple[str, float] | None = None) -> dict[str, Any]:
+        """Pyhf workspace of `best` or a working point, with `measurement` first: `hunt` tests, `yield` measures and limits a signal.
+
+        Its signal strength is in units of sqrt(expected background) events. Raises ConfigError when blind or for another name.
+        """
+        name = self._one(key).name
+        if name not in self.workspaces:
+            raise ConfigError("workspace: there is none of a blind hunt")
+        tree = self.workspaces[name].tree
+        measurements = sorted(tree["measurements"], key=lambda m: bool(m["name"] != measurement))
+        if measurements[0]["name"] != measurement:
+            names = ", ".join(m["name"] for m in measurements)
+            raise ConfigError(f"workspace: found no measurement {measurement}, expected one of {names}")
+        return {**tree, "measurements": measurements}
+
+    @property
+    def selected(self) -> pd.DataFrame:
+        """Events that pass the selection of `best`: input row, mass (GeV), features, score; see `select`."""
+        return self.select()
+
+    def select(self, key: float | tuple[str, float] | None = None) -> pd.DataFrame:
+        """Events behind a working point, as many as were counted: input row, mass (GeV), features, score.
+
+        `row`, `mass` and `score` have an underscore before them where a feature has that name.
+        """
+        import pandas as pd
+
+        result = self._one(key)
+        if result.method not in self.scores:
+            raise ConfigError("selected: a blind hunt selects no events")
+        (found,) = select(self.events, self.scores[result.method], working_points=(result.eps_bkg,))
+        columns = {name: found.features[:, j] for j, name in enumerate(found.names)}
+        row, mass, score = (f"_{name}" if name in columns else name for name in ("row", "mass", "score"))
+        return pd.DataFrame({row: found.row, mass: found.mass, **columns, score: found.score})
+
+    @property
+    def plot(self) -> Plots:
+        """Figures: `bump()`, `closure()`, `features()`, `significance()`, `spectrum()`, `mass()`, `scores()`."""
+        return Plots(self)
+
+    @cached_property
+    def sidebands(self) -> SidebandClosure:
+        """Recorded over generated sideband events."""
+        return compare_sidebands(
+            self.events,
+            self.density,
+            window=self.window,
+            working_points=self.config.working_points,
+            template=self.config.template,
+            seed=self.config.seed,
+        )
+
+    def drawings(self) -> list[Drawing]:
+        """Every figure of the report."""
+        from cathode.plots.significance import draw_summary
+        from cathode.plots.window import draw_window
+
+        hunts = [HuntResults(tuple(h for h in self.results if h.method == m)) for m in self.scores]
+        of_window = draw_window(
+            self.events,
+            self.density,
+            self.template,
+            list(self.scores.values()),
+            list(self.closures.values()),
+            self.sidebands,
+            hunts,
+            window=self.window,
+            working_points=self.config.working_points,
+            seed=self.config.seed,
+        )
+        return of_window + draw_summary(self.summary, list(self.truth), [self.spectrum] if self.spectrum else [])
+
+    def report(self, path: str | Path) -> Path:
+        """Write the report, one self-contained page."""
+        return self._write_report(Path(path), self._figure_files())
+
+    def _figure_files(self) -> dict[str, bytes]:
+        return {name: content for drawing in self.drawings() for name, content in drawing.files().items()}
+
+    def _write_report(self, path: Path, files: dict[str, bytes]) -> Path:
+        from cathode.report.render import report
+        from cathode.results import Picture
+
+        pictures = [Picture(Path(n).stem, content) for n, content in files.items() if n.endswith(".png")]
+        io.write(report(self.summary, pictures, config=self.config), path, _MADE)
+        return path
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write what a run of the workflow leaves for its readers: summary, report, plots, workspaces, selected events.
+
+        Raises ArtefactError for a folder that holds anything, unless `overwrite` says that files of the same names may go.
+        """
+        from cathode.results import Figures
+
+        target = Path(folder)
+        if target.exists() and not overwrite and (not target.is_dir() or any(target.iterdir())):
+            raise ArtefactError(f"{target}: is there and not empty, expected a new folder, or overwrite=True")
+        files = self._figure_files()
+        io.write(Figures(files), target / "plots", _MADE)
+        for name, space in self.workspaces.items():
+            io.write(space, target / "workspaces" / f"{name}.json", _MADE)
+        for method, scores in self.scores.items():
+            points = self.config.working_points
+            for eps, chosen in zip(points, select(self.events, scores, working_points=points), strict=True):
+                io.write(chosen, target / "selected" / f"{self[method, eps].name}.parquet", _MADE)
+        self._write_report(target / "report.html", files)
+        io.write(self.summary, target / "summary.json", _MADE)
+        return target
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        def text(value: float | None, form: str) -> str:
+            return "–" if value is None else format(value, form)
+
+        return [
+            (
+                find_method(h.method).label,
+                f"{h.eps_bkg:g}",
+                text(h.n_obs, "d"),
+                text(h.n_bkg, ".1f") + (f" ± {h.sigma.total:.1f}" if h.sigma else ""),
+                text(h.z_local, ".2f"),
+                text(h.limit.s_obs if h.limit else None, ".0f"),
+            )
+            for h in self.results
+        ]
+
+    def _verdict(self) -> str:
+        low, high = self.window.signal
+        head = f"{self.config.run}: {low:g}–{high:g} GeV, {len(self.events)} events"
+        if self.z is None:
+            return f"{head}; blind"
+        trials = self.summary.trials
+        return (
+            f"{head}; largest significance {self.z:.2f}σ local ({find_method(self.best.method).label}, ε_B = {self.best.eps_bkg:g}), "
+            f"{self.z_global:.2f}σ global ({trials} {'hunts' if trials != 1 else 'hunt'})"
+        )
+
+    def _flags(self) -> list[str]:
+        return [f"{h.name}: {flag}" for h in self.results for flag in h.flags]
+
+    def __repr__(self) -> str:
+        table = [_HEAD, *self._rows()]
+        width = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, width, strict=True)) for row in table]
+        return "\n".join([self._verdict(), *lines, *(f"⚑ {flag}" for flag in self._flags())])
+
+    def _repr_html_(self) -> str:
+        def line(cells: Iterable[str], tag: str) -> str:
+            return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
+
+        body = "".join(line(row, "td") for row in self._rows())
+        flags = "".join(f"<div>⚑ {html.escape(flag)}</div>" for flag in self._flags())
+        return f"<p>{html.escape(self._verdict())}</p><table>{line(_HEAD, 'th')}{body}</table>{flags}"
+
+
+@dataclass(frozen=True, repr=False)
+class Plots:
+    """Figures of a hunt; each shows itself in a notebook, and has `.figure`, `.numbers` and `.save(path)`.
+
+    Without a key they show `best`; a key is a working point or (method, working point).
+
+    Attributes:
+        hunt: the hunt.
+    """
+
+    hunt: Hunt
+
+    def _scored(self, key: float | tuple[str, float] | None) -> tuple[HuntResult, MethodScores]:
+        result = self.hunt._one(key)
+        if result.method not in self.hunt.scores:
+            raise ConfigError("plot: a blind hunt has no figure of the signal region")
+        return result, self.hunt.scores[result.method]
+
+    def bump(self, key: float | tuple[str, float] | None = None) -> Drawing:
+        """The mass spectrum behind the cut, with the fit to the sidebands."""
+        from cathode.plots.spectrum import selected_spectrum
+
+        result, scores = self._scored(key)
+        return selected_spectrum(self.hunt.events, scores, self.hunt.window, result)
+
+    def features(self, key: float | tuple[str, float] | None = None) -> Drawing:
+        """Features behind the cut against the template. Raises ConfigError for a method without one."""
+        from cathode.plots.window import selected_features
+
+        result, scores = self._scored(key)
+        if self.hunt.template is None or not find_method(result.method).needs_template:
+            raise ConfigError(f"plot.features: {result.method} compares with no template")
+        return selected_features(self.hunt.events, self.hunt.template, scores, result.eps_bkg)
+
+    def closure(self, method: str | None = None) -> Drawing:
+        """Observed over predicted in every pseudo signal region."""
+        from cathode.plots.window import closure_forest
+
+        return closure_forest(self.hunt.closures[method or self.hunt.config.searches[0]])
+
+    def scores(self, method: str | None = None) -> Drawing:
+        """Scores of data and reference, out of fold."""
+        from cathode.plots.window import score_distribution
+
+        _, scores = self._scored((method or self.hunt.config.methods[0], self.hunt.config.working_points[0]))
+        return score_distribution(scores, self.hunt.config.working_points)
+
+    def significance(self) -> Drawing:
+        """Local significance of every hunt with its cross-checks."""
+        from cathode.plots.significance import overview
+
+        return overview([h for h in self.hunt.results if h.z_local is not None], self.hunt.summary)
+
+    def mass(self) -> Drawing:
+        """The mass spectrum before any cut, with what is interpolated across the signal region."""
+        from cathode.plots.window import mass_spectrum
+
+        return mass_spectrum(self.hunt.events, self.hunt.density, self.hunt.window, blind=self.hunt.config.blind)
+
+    def spectrum(self) -> Drawing:
+        """The classical bump hunt, without features. Raises ConfigError when blind."""
+        from cathode.plots.spectrum import spectrum_scan
+
+        if self.hunt.spectrum is None:
+            raise ConfigError("plot.spectrum: a blind hunt scans no spectrum")
+        return spectrum_scan(self.hunt.spectrum)
+
+
+_HEAD = ("method", "ε_B", "observed", "expected", "z", "95 % limit")
+_MADE = io.Made("hunt", __version__, {})

@@ -1,0 +1,1 @@
+"""Conditional densities p(features | mass): the models, their settings and their ensembles."""

@@ -1,0 +1,213 @@
+"""Conditional normalizing flows p(x | m) on nflows: the published masked autoregressive flow and a spline flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from cathode.density.registry import Progress
+from cathode.density.scaling import Gaussianiser, LogitScaler
+from cathode.density.settings import FlowSettings
+from cathode.errors import FitError
+from cathode.numerics import one_thread
+
+if TYPE_CHECKING:
+    from nflows.flows.base import Flow
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FlowDensity:
+    """A fitted ensemble of flows, each a set of checkpoints.
+
+    Attributes:
+        settings: what it was fitted with.
+        scaler: feature scaling, shared by all members.
+        mass_mean, mass_sd: standardisation of log m.
+        states: per member, per checkpoint, the network's arrays by name.
+    """
+
+    Settings: ClassVar = FlowSettings
+
+    settings: FlowSettings
+    scaler: Gaussianiser | LogitScaler
+    mass_mean: float
+    mass_sd: float
+    states: list[list[dict[str, NDArray[np.generic]]]]
+
+    @classmethod
+    @one_thread
+    def fit(
+        cls,
+        x: Array,
+        m: Array,
+        *,
+        settings: FlowSettings | None = None,
+        weights: NDArray[np.generic] | None = None,
+        seeds: Sequence[int] = (1,),
+        device: str = "cpu",
+        progress: Progress | None = None,
+    ) -> FlowDensity:
+        """Fit one member per seed; arguments as in `HistogramDensity.fit`. Raises FitError when a loss is not finite."""
+        settings = settings or FlowSettings()
+        weights = np.ones((len(seeds), len(x))) if weights is None else weights
+        scaler = LogitScaler.fit(x) if settings.scaling == "logit" else Gaussianiser.fit(x)
+        log_m = np.log(m)
+        mean, sd = float(log_m.mean()), float(log_m.std())
+        u = torch.tensor(scaler.forward(x), dtype=torch.float32, device=device)
+        c = torch.tensor((log_m - mean) / sd, dtype=torch.float32, device=device)[:, None]
+        w = torch.tensor(weights / weights.mean(axis=1, keepdims=True), dtype=torch.float32, device=device)
+        states = [_train(settings, u, c, w[e], seed, device, progress) for e, seed in enumerate(seeds)]
+        return cls(settings, scaler, mean, sd, states)
+
+    @property
+    def n_members(self) -> int:
+        """Number of members E."""
+        return len(self.states)
+
+    def sample(self, m: Array, *, member: int = 0, seed: int = 1) -> Array:
+        """Draw features `(n, d)` at masses `m (n,)`; consecutive shares come from the member's checkpoints."""
+        noise = np.random.default_rng(seed).standard_normal((len(m), self._dimension()))
+        return self.decode(noise, m, member=member)
+
+    @one_thread
+    def decode(self, z: Array, m: Array, *, member: int = 0) -> Array:
+        """Features `(n, d)` at masses `m (n,)` of normal coordinates `z (n, d)`; rows share checkpoints with `encode`."""
+        u = self._through(z, m, member, "inverse")
+        return self.scaler.inverse(np.clip(u, -50, 50))  # the logit's exp overflows far outside the data
+
+    @one_thread
+    def encode(self, x: Array, m: Array, *, member: int = 0) -> Array:
+        """Normal coordinates `z (n, d)` of features `x (n, d)` at masses `m (n,)`: the inverse of `decode`."""
+        return self._through(self.scaler.forward(x), m, member, "forward")
+
+    def _through(self, values: Array, m: Array, member: int, direction: str) -> Array:
+        parts = np.array_split(np.arange(len(m)), len(self.states[member]))
+        out = np.empty(values.shape)
+        with torch.no_grad():
+            for flow, rows in zip(self._flows(member), parts, strict=True):
+                run = getattr(flow._transform, direction)
+                for index in np.array_split(rows, max(1, len(rows) // 16384)):
+                    v = torch.tensor(values[index], dtype=torch.float32)
+                    out[index] = run(v, context=self._context(m[index]))[0].numpy()
+        return out
+
+    @one_thread
+    def log_prob(self, x: Array, m: Array, *, member: int = 0) -> Array:
+        """Log p(x | m) `(n,)`: the equal mixture of the member's checkpoints."""
+        u = torch.tensor(self.scaler.forward(x), dtype=torch.float32)
+        with torch.no_grad():
+            each = [
+                np.concatenate(
+                    [
+                        flow.log_prob(u[i : i + 16384], context=self._context(m[i : i + 16384])).numpy()
+                        for i in range(0, len(x), 16384)
+                    ]
+                )
+                for flow in self._flows(member)
+            ]
+        return np.asarray(logsumexp(each, axis=0) - np.log(len(each)) + self.scaler.log_jacobian(x))
+
+    def _dimension(self) -> int:
+        table = self.scaler.x_table if isinstance(self.scaler, Gaussianiser) else self.scaler.low
+        return len(table)
+
+    def _context(self, m: Array) -> torch.Tensor:
+        return torch.tensor((np.log(m) - self.mass_mean) / self.mass_sd, dtype=torch.float32)[:, None]
+
+    def _flows(self, member: int) -> Iterator[Flow]:
+        for state in self.states[member]:
+            flow = _build(self.settings, self._dimension())
+            flow.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
+            yield flow.eval()
+
+
+def _build(s: FlowSettings, d: int) -> Flow:
+    # nflows pulls in a plotting library: only steps that train or sample a flow pay for it
+    from nflows.distributions.normal import StandardNormal
+    from nflows.flows.base import Flow
+    from nflows.transforms.autoregressive import (
+        MaskedAffineAutoregressiveTransform,
+        MaskedPiecewiseRationalQuadraticAutoregressiveTransform,
+    )
+    from nflows.transforms.base import CompositeTransform, Transform
+    from nflows.transforms.normalization import BatchNorm
+    from nflows.transforms.permutations import ReversePermutation
+
+    steps: list[Transform] = []
+    for _ in range(s.blocks):
+        if s.transform == "affine":
+            steps.append(
+                MaskedAffineAutoregressiveTransform(
+                    d, s.hidden, context_features=1, num_blocks=s.layers, use_residual_blocks=False
+                )
+            )
+        else:
+            steps.append(
+                MaskedPiecewiseRationalQuadraticAutoregressiveTransform(
+                    d, s.hidden, context_features=1, num_bins=s.bins, tails="linear", tail_bound=4.5,
+                    num_blocks=s.layers, use_residual_blocks=True,
+                )
+            )  # fmt: skip
+        if s.batch_norm:
+            steps.append(BatchNorm(d, momentum=1.0))
+        steps.append(ReversePermutation(d))
+    return Flow(CompositeTransform(steps), StandardNormal([d]))
+
+
+def _train(
+    s: FlowSettings,
+    u: torch.Tensor,
+    c: torch.Tensor,
+    w: torch.Tensor,
+    seed: int,
+    device: str,
+    progress: Progress | None,
+) -> list[dict[str, NDArray[np.generic]]]:
+    """Train one flow and return its best checkpoints by validation loss, best first."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        flow = _build(s, u.shape[1]).to(device)
+    order = torch.Generator().manual_seed(seed)
+    shuffled = torch.randperm(len(u), generator=order).to(device)
+    n_val = int(s.validation * len(u))
+    val, train = shuffled[:n_val], shuffled[n_val:]
+    n_steps = max(1, len(train) // s.batch)
+    optimiser = torch.optim.Adam(flow.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay)
+    schedule = (
+        torch.optim.lr_scheduler.OneCycleLR(optimiser, s.learning_rate, total_steps=max(4, s.epochs * n_steps))
+        if s.schedule == "one_cycle"
+        else None
+    )
+    kept: list[tuple[float, dict[str, NDArray[np.generic]]]] = []
+    for epoch in range(s.epochs):
+        flow.train()
+        index = train[torch.randperm(len(train), generator=order).to(device)]
+        for step in range(n_steps):
+            b = index[step * s.batch : (step + 1) * s.batch]
+            loss = -(flow.log_prob(u[b], context=c[b]) * w[b]).sum() / w[b].sum().clamp_min(1.0)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            if schedule:
+                schedule.step()
+        with torch.no_grad():
+            if s.batch_norm:
+                flow.log_prob(u[train], context=c[train])  # momentum 1: sets the statistics of the whole set
+            flow.eval()
+            chunks = torch.split(val, 16384)
+            score = -float(sum((flow.log_prob(u[b], context=c[b]) * w[b]).sum() for b in chunks)) / float(w[val].sum())
+        if not np.isfinite(score):
+            raise FitError(f"flow: validation loss is {score} in epoch {epoch + 1}, expected a finite number")
+        if progress:
+            progress(epoch + 1, s.epochs, score)
+        kept.append((score, {k: v.detach().cpu().numpy().copy() for k, v in flow.state_dict().items()}))
+        kept = sorted(kept, key=lambda pair: pair[0])[: s.keep_epochs]
+    return [state for _, state in kept]

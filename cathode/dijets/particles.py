@@ -1,0 +1,115 @@
+"""Raw LHC Olympics files: hundreds of particles per event, clustered once into the columns that hunts use.
+
+A raw file is a pandas HDF5 table without column names: pT, eta, phi of every particle, padded with zeros (2,100 columns), and in some
+files a label. Clustering takes a good millisecond per event (twenty minutes for a million); it goes in pieces that are kept, so that a run which was
+stopped continues.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from cathode.dijets.columns import JET_COLUMNS
+from cathode.dijets.jets import EnergyFlow, find_dijets, lhco_table
+from cathode.errors import DataError, reason
+
+log = logging.getLogger(__name__)
+
+PIECE = 20_000  # events clustered between two files
+RADIUS = 1.0
+
+
+def cluster_file(raw: Path, target: Path, *, piece: int = PIECE) -> Path:
+    """The LHC Olympics table of a raw file, at `target`: anti-kT jets with R = 1, the two of largest pT, N-subjettiness.
+
+    Nothing is dropped: row i of the table is event i of the file, and an event with fewer than two jets above 20 GeV has zeros, and so
+    the mass 0. The odd last column, where there is one, becomes `label`. Raises DataError.
+    """
+    if target.exists():
+        return target
+    absent = [name for name in ("fastjet", "awkward") if importlib.util.find_spec(name) is None]
+    if absent:
+        raise DataError(f"{raw}: particles need {' and '.join(absent)}: pip install 'cathode[simulate]'")
+    n, width = _shape(raw)
+    folder = target.with_name(target.name + ".pieces")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        parts = []
+        for start in range(0, n, piece):
+            parts.append(folder / f"{start}_{min(start + piece, n)}.parquet")
+            if not parts[-1].exists():
+                _write(_cluster(raw, start, min(start + piece, n), width), parts[-1])
+                log.info("%s: %d of %d events clustered", raw.name, min(start + piece, n), n)
+        _write(pa.concat_tables([pq.read_table(part) for part in parts]), target)
+        for part in folder.iterdir():
+            part.unlink()
+        folder.rmdir()
+    except OSError as error:
+        raise DataError(f"{target}: cannot be written: {os.strerror(error.errno) if error.errno else error}") from error
+    return target
+
+
+def _shape(raw: Path) -> tuple[int, int]:
+    """Events and columns of a raw file."""
+    try:
+        with pd.HDFStore(str(raw), mode="r") as opened:
+            store: Any = opened
+            keys = store.keys()
+            storer = store.get_storer(keys[0]) if len(keys) == 1 else None
+            shape = getattr(storer, "shape", None)
+    except Exception as error:  # a damaged file may fail anywhere in its library
+        raise DataError(f"{raw}: not readable as a pandas HDF5 file: {reason(error)}") from error
+    if not isinstance(shape, list) or len(shape) != 2 or shape[1] < 6 or shape[1] % 3 == 2:
+        raise DataError(
+            f"{raw}: found a table of shape {shape}, expected (events, 2100 or 2101): pT, eta, phi of every particle and a label"
+        )
+    return int(shape[0]), int(shape[1])
+
+
+def read_key(key: Path, n: int) -> NDArray[np.int8]:
+    """Labels of a black box, from the text file that reveals them: one 0 or 1 for each of `n` events. Raises DataError."""
+    try:
+        values = np.loadtxt(key, ndmin=1)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{key}: not readable as one 0 or 1 per line: {error}") from error
+    if values.shape != (n,) or not np.isin(values, (0, 1)).all():
+        raise DataError(f"{key}: found {values.shape[0]} labels, expected one 0 or 1 for each of {n} events")
+    return values.astype(np.int8)
+
+
+def _cluster(raw: Path, start: int, stop: int, width: int) -> pa.Table:
+    """Events `start` to `stop` as a table."""
+    frame: Any = pd.read_hdf(str(raw), start=start, stop=stop)
+    values = frame.to_numpy(dtype=np.float64)
+    last = values[:, width - width % 3 :]
+    if not np.isfinite(values).all() or (values[:, : width - width % 3 : 3] < 0).any():
+        raise DataError(f"{raw}: events {start} to {stop} hold negative pT or values that are not finite")
+    particles = values[:, : width - width % 3].reshape(len(values), -1, 3)
+    event, which = np.nonzero(particles[..., 0])
+    objects = EnergyFlow(len(values), event, *particles[event, which].T)
+    dijets = find_dijets(objects, trigger_pt=0.0, trigger_eta=np.inf, radius=RADIUS)
+    table = np.zeros((len(values), len(JET_COLUMNS)), dtype=np.float32)
+    table[dijets.event] = lhco_table(dijets)
+    columns: dict[str, NDArray[Any]] = {name: table[:, j] for j, name in enumerate(JET_COLUMNS)}
+    if last.size:
+        columns["label"] = last[:, 0]
+    return pa.table(columns)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        pq.write_table(table, part, compression="zstd")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

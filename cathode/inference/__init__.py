@@ -1,0 +1,1 @@
+"""From scores to significances: counts, closure, background, and what a hunt says."""

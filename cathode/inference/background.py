@@ -1,0 +1,316 @@
+"""From scores to a background estimate with every uncertainty of the generative model, and the significances that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cathode.artefacts import artefact
+from cathode.classifier.methods import is_reference
+from cathode.classifier.scores import MethodScores, SplitScores
+from cathode.events import Role
+from cathode.inference.closure import Closure, ClosurePoint, known_overdispersion
+from cathode.inference.counts import PassingCounts, count_passing
+from cathode.results import Impacts, Overdispersion, Oversampling, Sigma, SignalYield, Stage
+from cathode.stats.counting import GenerativeHunt, effective_dof, generative_hunt, p_predictive, z_value
+from cathode.stats.random_effects import spread
+from cathode.stats.settings import StatisticsSettings
+
+Array = NDArray[np.float64]
+
+_KNOWN = 1e6  # a reference so many times larger has no statistical error worth the name
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackgroundEstimate:
+    """Background of one window, method and working point. Yields are events in the signal region after the selection.
+
+    Attributes:
+        method: name of the method.
+        counts: observed and reference counts.
+        n_bkg: expected background, shifted by the measured mean non-closure.
+        initialisation: relative error of the ensemble mean from the initialisation of the networks.
+        bootstrap: relative error of the ensemble mean from the statistics of the training data.
+        non_closure_mean: log-bias of the method from pseudo signal regions, None if not measured.
+        non_closure_sigma: its standard deviation in a new region, None if not measured.
+        n_windows: pseudo signal regions behind it.
+        nu: effective degrees of freedom of the relative errors together.
+        overdispersion: variance of the counts over Poisson.
+        sequential: counts of the sequential cross-check, None where it was not run.
+        generative: the bump hunt of two half ensembles, None where the method has no ensemble reference.
+        flags: what a reader must know about this number.
+    """
+
+    method: str
+    counts: PassingCounts
+    n_bkg: float
+    initialisation: float
+    bootstrap: float
+    non_closure_mean: float | None
+    non_closure_sigma: float | None
+    n_windows: int
+    nu: float
+    overdispersion: float
+    sequential: PassingCounts | None
+    generative: GenerativeHunt | None
+    flags: tuple[str, ...]
+
+    @property
+    def template(self) -> float:
+        """Relative statistical error of the reference sample, 1 / sqrt(m)."""
+        return float(1 / np.sqrt(self.counts.m)) if self.counts.m > 0 else 1.0
+
+    @property
+    def relative_sigma(self) -> float:
+        """Scale of the log-bias in the predictive p-value: ensemble and non-closure in quadrature."""
+        return float(np.sqrt(self.initialisation**2 + self.bootstrap**2 + (self.non_closure_sigma or 0.0) ** 2))
+
+    @property
+    def shift(self) -> float:
+        """Log of the background over what the reference says: the mean non-closure as it was applied."""
+        return 0.0 if self.n_bkg == self.counts.n_bkg else float(np.log(self.n_bkg / self.counts.n_bkg))
+
+    def without(self, source: str) -> BackgroundEstimate:
+        """The same estimate as if one source of uncertainty were known exactly."""
+        if source == "template":
+            return replace(self, counts=replace(self.counts, m=self.counts.m * _KNOWN))
+        if source == "initialisation":
+            return replace(self, initialisation=0.0)
+        return replace(self, bootstrap=0.0) if source == "bootstrap" else replace(self, non_closure_sigma=0.0)
+
+    def p_value(self, n: float | None = None) -> float:
+        """The primary p-value, or the one with `n` observed events.
+
+        `p_predictive` over counting, ensemble and non-closure errors. Reference methods take their background from the labels
+        of the very events that are counted: it is treated as known, and the value is a yardstick, not a p-value.
+        """
+        c = self.counts
+        n, step = c.n_obs if n is None else n, 1 / c.n_splits
+        if is_reference(self.method):
+            return p_predictive(n, c.m * _KNOWN, c.tau * _KNOWN, mu=0.0, sigma=0.0, nu=float("inf"), step=step)
+        return p_predictive(
+            n,
+            c.m,
+            c.tau,
+            mu=self.shift,
+            sigma=self.relative_sigma,
+            nu=self.nu,
+            overdispersion=self.overdispersion,
+            step=step,
+        )
+
+    def z(self) -> float:
+        """The primary p-value in standard deviations, positive for an excess."""
+        return z_value(self.p_value())
+
+    def sequential_z(self) -> float | None:
+        """The primary formula on the sequential counts, overdispersion 1: folds are independent there by construction.
+
+        A cross-check that needs no calibration; about 2/3 as powerful, since early folds are selected by weak classifiers.
+        """
+        c = self.sequential
+        if c is None or self.non_closure_mean is None or c.m <= 0:
+            return None
+        return z_value(p_predictive(c.n_obs, c.m, c.tau, mu=self.shift, sigma=self.relative_sigma, nu=self.nu))
+
+    def signal_yield(self, expected: float, error: float) -> SignalYield:
+        """Signal events behind the selection and their standard deviation, from `expected` +- `error` background events before it.
+
+        S = n_obs - eps e^mu B with B the sidebands' mass fit. The significance takes all N events of the signal region for
+        background, as they are when there is no signal; a yield may not: eps N counts a share eps of the signal itself as
+        background, at eps = 0.1 and a signal efficiency of 1/2 a fifth of what passes. Variance: v b of the count, the relative errors
+        of the background, and that of B. Signal that leaks into the sidebands is in the reference and lowers S. Not valid where
+        the mass fit is not (see its p-value).
+        """
+        b = self.n_bkg * expected / self.counts.n_sr
+        relative2 = self.template**2 + self.relative_sigma**2 + (error / expected) ** 2
+        sigma = float(np.sqrt(self.overdispersion * b + b**2 * relative2))
+        return SignalYield(value=self.counts.n_obs - b, sigma=sigma)
+
+    def impacts(self) -> Impacts:
+        """Standard deviations that the significance would gain if one source of uncertainty were known exactly."""
+        z = self.z()
+        sources = ("template", "initialisation", "bootstrap", "non_closure")
+        return Impacts(**{source: self.without(source).z() - z for source in sources})
+
+    def waterfall(self) -> tuple[Stage, ...]:
+        """The significance with the background known, and as one after the other of its uncertainties is taken into account.
+
+        First the reference's own prediction, known exactly, then shifted by the mean non-closure; the last stage is the primary one.
+        Degrees of freedom are those of all relative errors together at every stage. Reference methods have the first stage only.
+        """
+        plain = replace(self.without("template"), n_bkg=self.counts.n_bkg, initialisation=0.0, bootstrap=0.0)
+        plain = plain.without("non_closure")
+        stages = [Stage(source="counting", z=plain.z())]
+        if is_reference(self.method):
+            return tuple(stages)
+        now = replace(plain, n_bkg=self.n_bkg)
+        stages.append(Stage(source="closure_shift", z=now.z()))
+        for source, change in (
+            ("template", {"counts": self.counts}),
+            ("initialisation", {"initialisation": self.initialisation}),
+            ("bootstrap", {"bootstrap": self.bootstrap}),
+            ("non_closure", {"non_closure_sigma": self.non_closure_sigma}),
+        ):
+            now = replace(now, **change)
+            stages.append(Stage(source=source, z=now.z()))
+        return tuple(stages)
+
+    def oversampling(self) -> Oversampling | None:
+        """Whether a larger reference sample would help; None where it was not made by a density.
+
+        The model itself is no better than 1 / delta^2 passing events, delta its relative error. The reference is 5 % or less
+        of the total error from m = 10 / (1/B + delta^2) on; sampling beyond that buys nothing.
+        """
+        if not self.counts.has_ensemble:
+            return None
+        b = max(self.n_bkg, 1e-3)
+        needed = 10 / (1 / b + self.relative_sigma**2)
+        return Oversampling(passing=self.counts.m, needed=needed, enough=bool(self.counts.m >= needed))
+
+    def sigma(self) -> Sigma:
+        """Absolute uncertainties in events by source, and their quadratic sum."""
+        generative = self.counts.has_ensemble
+        parts = {
+            "template": self.n_bkg * self.template,
+            "initialisation": self.n_bkg * self.initialisation if generative else None,
+            "bootstrap": self.n_bkg * self.bootstrap if generative else None,
+            "non_closure": None if self.non_closure_sigma is None else self.n_bkg * self.non_closure_sigma,
+        }
+        total = float(np.sqrt(sum(v**2 for v in parts.values() if v is not None)))
+        return Sigma(
+            template=self.n_bkg * self.template,
+            initialisation=parts["initialisation"],
+            bootstrap=parts["bootstrap"],
+            non_closure=parts["non_closure"],
+            total=total,
+        )
+
+
+@artefact("background", "json")
+@dataclass(frozen=True, kw_only=True)
+class Estimates:
+    """Background estimates of one window and method.
+
+    Attributes:
+        window: name of the window.
+        interval: its signal region (GeV).
+        method: name of the method.
+        points: one per working point.
+    """
+
+    window: str
+    interval: tuple[float, float]
+    method: str
+    points: tuple[BackgroundEstimate, ...]
+
+
+def estimate_background(
+    scores: MethodScores,
+    closure: Closure | None = None,
+    overdispersion: Overdispersion | None = None,
+    *,
+    working_points: tuple[float, ...] = (0.1, 0.01, 0.001),
+    statistics: StatisticsSettings = StatisticsSettings(),
+) -> Estimates:
+    """Count behind every working point and estimate the background with all its uncertainties."""
+    splits, first = scores.splits, scores.splits[0]
+    known = known_overdispersion(overdispersion, scores.method, working_points, statistics)
+    points, one_way, layout = [], first.sequential(), (first.n_bootstraps, first.n_seeds)
+    for index, (eps, v) in enumerate(zip(working_points, known, strict=True)):
+        measured = closure.points[index] if closure else None
+        estimate = combine(scores.method, count_passing(splits, eps), layout, measured, statistics, v)
+        sequential = count_passing((one_way,), eps) if one_way else None
+        points.append(replace(estimate, sequential=sequential, generative=half_ensembles(splits, eps)))
+    return Estimates(window=first.window, interval=first.interval, method=scores.method, points=tuple(points))
+
+
+def combine(
+    method: str,
+    c: PassingCounts,
+    layout: tuple[int, int],
+    measured: ClosurePoint | None,
+    settings: StatisticsSettings,
+    overdispersion: float,
+) -> BackgroundEstimate:
+    """Background from counts behind one working point and from the closure there, without the cross-checks.
+
+    The central value is efficiency times events in the signal region (the conditional binomial: without signal these are all
+    background), times exp(mean non-closure). Ensemble errors come from the nested design `layout`, R bootstraps x K
+    initialisations: the mean over members errs by sigma_boot sqrt(1 + 1/R), since a bootstrap measures the error of the
+    data that all members share, and by sigma_init / sqrt(R K).
+    """
+    flags: list[str] = []
+    boot = init = 0.0
+    components: list[tuple[float, float]] = []
+    if c.has_ensemble:
+        r, k = layout
+        raw_boot, raw_init = spread(np.array(c.member_counts).reshape(r, k), independent=c.independent_members)
+        boot, init = raw_boot * float(np.sqrt(1 + 1 / r)), raw_init / float(np.sqrt(r * k))
+        components += [(boot, r - 1), (init, r * (k - 1))]
+    reference = is_reference(method)
+    if measured:
+        components.append((measured.effects.sigma, measured.degrees_of_freedom))
+        if abs(measured.effects.mu) > 3 * measured.effects.mu_error:
+            flags.append("non-closure differs from zero by more than 3 standard errors")
+        if measured.effects.p_homogeneous < 0.01:
+            flags.append("pseudo signal regions disagree beyond their known errors")
+    elif not reference:
+        flags.append("non-closure not measured")
+    if reference:
+        flags.append("truth labels used: a reference, not a search")
+    if not reference and c.n_splits < 3 and settings.overdispersion != "calibrated" and overdispersion < 1.2:
+        flags.append(
+            f"{c.n_splits} fold split(s): overdispersion {overdispersion:g} may be too small, let it be calibrated"
+        )
+    if c.m < 10:
+        flags.append(f"only {c.m:.1f} reference events pass")
+    return BackgroundEstimate(
+        method=method,
+        counts=c,
+        n_bkg=c.n_bkg * float(np.exp(settings.applied_shift(measured.effects.mu if measured else 0.0))),
+        initialisation=init,
+        bootstrap=boot,
+        non_closure_mean=measured.effects.mu if measured else None,
+        non_closure_sigma=measured.effects.sigma if measured else None,
+        n_windows=measured.n_windows if measured else 0,
+        nu=effective_dof([p for p in components if p[0] > 0]),
+        overdispersion=overdispersion,
+        sequential=None,
+        generative=None,
+        flags=tuple(flags),
+    )
+
+
+def half_ensembles(splits: Sequence[SplitScores], eps: float) -> GenerativeHunt | None:
+    """The generative bump hunt with background from the first half of the classifier members and observation from the second.
+
+    Each member of each fold split cuts at its own threshold; per fold, even events of the threshold sample set it, odd ones
+    measure the efficiency. None for methods whose reference sample is not split.
+    """
+    if len(splits[0].ref_threshold_member_score) == 0:
+        return None
+    counts = [_member_counts(s, eps) for s in splits]
+    observed, background = (np.concatenate([c[i] for c in counts]) for i in (0, 1))
+    half = len(observed) // 2
+    if background[:half].mean() <= 0:
+        return None
+    return generative_hunt(observed[half:].tolist(), background[:half].tolist())
+
+
+def _member_counts(scores: SplitScores, eps: float) -> tuple[Array, Array]:
+    """Observed and predicted events `(M,)` of every classifier member."""
+    members = scores.ref_threshold_member_score
+    kept = scores.ref_role == Role.THRESHOLD if scores.independent_members else scores.ref_member == 0
+    fold = scores.ref_fold[kept]
+    observed, background = np.zeros(members.shape[1]), np.zeros(members.shape[1])
+    for f in np.unique(scores.fold):
+        sample = members[fold == f]
+        thresholds = np.quantile(sample[::2], 1 - eps, axis=0)
+        data = scores.member_score[scores.fold == f]
+        observed += (data >= thresholds).sum(axis=0)
+        background += (sample[1::2] >= thresholds).mean(axis=0) * len(data)
+    return observed, background

@@ -1,0 +1,51 @@
+"""The closure test as one verb: all pseudo signal regions, scored and combined."""
+
+from __future__ import annotations
+
+from cathode.classifier.settings import ClassifierSettings
+from cathode.density.settings import DensitySettings
+from cathode.events import Events
+from cathode.inference.closure import Closure, combine_closure
+from cathode.inference.pseudo import score_pseudo
+from cathode.inference.settings import ClosureSettings
+from cathode.regions import Window
+from cathode.results import Overdispersion
+from cathode.stats.settings import StatisticsSettings
+from cathode.template.settings import TemplateSettings
+
+
+def measure_closure(
+    events: Events,
+    *,
+    window: Window,
+    method: str = "cathode",
+    working_points: tuple[float, ...] = (0.1, 0.01, 0.001),
+    background: DensitySettings = DensitySettings(),
+    template: TemplateSettings = TemplateSettings(),
+    classifier: ClassifierSettings = ClassifierSettings(),
+    closure: ClosureSettings = ClosureSettings(),
+    statistics: StatisticsSettings = StatisticsSettings(),
+    overdispersion: Overdispersion | None = None,
+    seed: int = 1,
+    device: str = "auto",
+) -> Closure:
+    """Run the whole chain in every pseudo signal region and combine them: the non-closure of one window and method.
+
+    The longest part of a hunt: a training of the density and of the classifiers per region.
+    """
+    tests = [
+        score_pseudo(
+            events,
+            window=window,
+            batch=str(batch),
+            method=method,
+            background=background,
+            template=template,
+            classifier=classifier,
+            closure=closure,
+            seed=seed,
+            device=device,
+        )
+        for batch in range(closure.jobs)
+    ]
+    return combine_closure(tests, overdispersion, window=window, working_points=working_points, statistics=statistics)

@@ -1,0 +1,209 @@
+"""From background estimates to significances, limits and workspaces: what one hunt says."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cathode.classifier.methods import is_reference
+from cathode.classifier.scores import MethodScores
+from cathode.density.ensemble import DensityEnsemble
+from cathode.events import Events
+from cathode.inference.background import BackgroundEstimate, Estimates
+from cathode.inference.closure import Closure
+from cathode.inference.counts import passing_sideband
+from cathode.regions import Window, count_in_bins
+from cathode.results import (
+    CrossChecks,
+    ExpectedEvents,
+    HuntResult,
+    HuntResults,
+    Limit,
+    NonClosure,
+    Reference,
+    Workspace,
+)
+from cathode.spectrum.mass_fit import MassFit, Sculpting, mass_fit, sculpting
+from cathode.stats.counting import li_ma, z_classical, z_value
+from cathode.stats.settings import StatisticsSettings
+from cathode.stats.workspace import Counting, build_workspace, upper_limit, z_pyhf
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+
+_BINS_PER_WIDTH = 8
+
+
+def infer(
+    estimates: Estimates,
+    density: DensityEnsemble,
+    events: Events,
+    scores: MethodScores,
+    *,
+    window: Window,
+    statistics: StatisticsSettings = StatisticsSettings(),
+) -> tuple[HuntResults | Workspace, ...]:
+    """Significances, limits, the mass fit behind each cut, and one pyhf workspace per working point.
+
+    Returns the results of all working points and then the workspaces, in the same order.
+    """
+    spectrum = density.mass
+    flags = () if spectrum.p_value > 0.01 else (f"mass fit of the sidebands: p = {spectrum.p_value:.2g}",)
+    value, error = spectrum.expected()
+    expected = ExpectedEvents(value=value, fit_error=error)
+    side_mass = events.mass[events.at(scores.splits[0].side_row)]
+    entries, workspaces = [], []
+    for point in estimates.points:
+        behind: tuple[MassFit | None, Sculpting | None] = (None, None)
+        if len(side_mass):
+            passes = passing_sideband(scores.splits, point.counts.eps_bkg)
+            behind = fit_selected_spectrum(side_mass, passes, point.counts.n_obs, window, statistics)
+        entry, workspace = hunt_result(window, point, statistics, behind, expected)
+        entries.append(dataclasses.replace(entry, flags=entry.flags + flags))
+        workspaces.append(workspace)
+    return (HuntResults(tuple(entries)), *workspaces)
+
+
+def infer_blind(
+    closure: Closure,
+    density: DensityEnsemble,
+    *,
+    window: Window,
+    working_points: tuple[float, ...] = (0.1, 0.01, 0.001),
+    statistics: StatisticsSettings = StatisticsSettings(),
+) -> HuntResults:
+    """What can be said without any signal-region event: expected background and measured non-closure."""
+    value, error = density.mass.expected()
+    return HuntResults(
+        tuple(
+            HuntResult(
+                window=window.name,
+                signal_region=window.signal,
+                method=closure.method,
+                eps_bkg=eps,
+                n_bkg=eps * value * float(np.exp(statistics.applied_shift(point.effects.mu))),
+                n_bkg_uncorrected=eps * value,
+                non_closure=NonClosure(mean=point.effects.mu, sigma=point.effects.sigma, n_windows=point.n_windows),
+                n_sr_expected=ExpectedEvents(value=value, fit_error=error),
+                flags=("blind",),
+            )
+            for eps, point in zip(working_points, closure.points, strict=True)
+        )
+    )
+
+
+def hunt_result(
+    window: Window,
+    e: BackgroundEstimate,
+    settings: StatisticsSettings,
+    behind: tuple[MassFit | None, Sculpting | None],
+    expected: ExpectedEvents,
+) -> tuple[HuntResult, Workspace]:
+    """One hunt and its pyhf workspace, from its estimate, the spectrum `behind` the cut and the events `expected` before it."""
+    c, flags = e.counts, list(e.flags)
+    reference = is_reference(e.method)
+    fit, shape = behind
+    flags += fit.flags if fit else ()
+    if shape and shape.p_value < 0.01:
+        flags.append(
+            f"the selection depends on the mass: {100 * shape.slope:+.0f} +- {100 * shape.slope_error:.0f} % per window width"
+        )
+    name = f"{window.name}_{e.method}_{c.eps_bkg:g}"
+    workspace = build_workspace(counting_input(name, e, None if reference else expected))
+    z_workspace: float | None = None
+    limit: Limit | None = None
+    try:
+        z_workspace = z_pyhf(workspace)
+        if e.relative_sigma > 1:
+            flags.append("no limit: the background is uncertain by more than a factor e")
+        elif settings.limits and not reference:
+            observed, bands = upper_limit(workspace)
+            limit = Limit(s_obs=observed, s_exp=bands)
+    except Exception as error:  # a fit that fails is a flag, never a number
+        log.warning("%s: pyhf fit failed: %s", name, error)
+        flags.append("pyhf fit failed")
+    p = e.p_value()
+    result = HuntResult(
+        window=window.name,
+        signal_region=window.signal,
+        method=e.method,
+        eps_bkg=c.eps_bkg,
+        n_sr=c.n_sr,
+        n_obs=round(c.n_obs),
+        n_obs_average=c.n_obs,
+        n_bkg=e.n_bkg,
+        n_bkg_uncorrected=c.n_bkg,
+        sigma=e.sigma(),
+        non_closure=_non_closure(e),
+        overdispersion=e.overdispersion,
+        p_local=p,
+        z_local=z_value(p),
+        n_sr_expected=expected,
+        signal_yield=None if reference else e.signal_yield(expected.value, expected.fit_error),
+        cross_checks=CrossChecks(
+            z_slide=e.generative.z if e.generative else None,
+            z_classical=z_classical(c.n_obs, e.n_bkg) if e.n_bkg > 0 else None,
+            z_li_ma=li_ma(c.n_obs, c.m, c.m / e.n_bkg) if c.m > 0 else None,
+            z_pyhf=z_workspace,
+            z_mass_fit=fit.z if fit else None,
+            z_sequential=e.sequential_z(),
+        ),
+        generative_hunt=e.generative,
+        limit=limit,
+        impacts=None if reference else e.impacts(),
+        oversampling=e.oversampling(),
+        reference=Reference(
+            m=c.m, tau=c.tau, degrees_of_freedom=e.nu if np.isfinite(e.nu) else None, n_splits=c.n_splits
+        ),
+        waterfall=e.waterfall(),
+        mass_fit=fit,
+        sculpting=shape,
+        flags=tuple(flags),
+    )
+    return result, Workspace(workspace)
+
+
+def counting_input(name: str, e: BackgroundEstimate, expected: ExpectedEvents | None = None) -> Counting:
+    """The counting experiment behind one estimate, its count rounded. `expected`: the sidebands' mass fit before the selection."""
+    ratio, error = (1.0, 0.0)
+    if expected is not None:
+        ratio, error = expected.value / e.counts.n_sr, expected.fit_error / expected.value
+    return Counting(
+        name=name,
+        n_obs=float(round(e.counts.n_obs)),
+        n_bkg=e.n_bkg,
+        m=max(e.counts.m, 1.0),
+        initialisation=e.initialisation,
+        bootstrap=e.bootstrap,
+        non_closure=e.non_closure_sigma or 0.0,
+        nu=e.nu,
+        sideband_ratio=ratio,
+        sideband_error=error,
+    )
+
+
+def sideband_bins(mass: Array, window: Window) -> Array:
+    """Bins `(b, 2)` of the sidebands that hold `mass`, eight per width of the signal region and at least two on a side."""
+    return window.visible_bins(float(mass.min()), float(mass.max()), _BINS_PER_WIDTH, at_least=2)
+
+
+def fit_selected_spectrum(
+    mass: Array, passes: Array, n_obs: float, window: Window, settings: StatisticsSettings
+) -> tuple[MassFit | None, Sculpting | None]:
+    """Mass fit behind a cut, and the mass dependence of the cut.
+
+    From sideband events `mass (b,)` and the share of cuts `passes (b,)` that each passes.
+    """
+    bins = sideband_bins(mass, window)
+    fit = mass_fit(bins, count_in_bins(mass, bins, passes), n_obs, window.signal, sqrt_s=settings.sqrt_s)
+    return fit, sculpting(mass, passes, window.signal)
+
+
+def _non_closure(e: BackgroundEstimate) -> NonClosure | None:
+    if e.non_closure_mean is None or e.non_closure_sigma is None:
+        return None
+    return NonClosure(mean=e.non_closure_mean, sigma=e.non_closure_sigma, n_windows=e.n_windows)

@@ -1,0 +1,36 @@
+"""One number for all hunts of a run: the significance after trials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cathode.classifier.methods import is_reference
+from cathode.results import GlobalSignificance, HuntResult
+from cathode.stats.counting import sidak, z_value
+from cathode.stats.look_elsewhere import overlap_trials
+
+
+def global_significance(entries: Sequence[HuntResult], *, seed: int = 0) -> GlobalSignificance:
+    """Global significance of the smallest local p-value over every hunt that is a search. Nulls when blind.
+
+    `p_global` is Sidak's over windows x methods x working points, the primary: it never claims too much. Where windows overlap,
+    `trials_effective` adds up what toys of the overlap leave of them per method and working point (these taken to be
+    independent), and `z_global_overlap` is Sidak's with that number.
+    """
+    searches = [e for e in entries if not is_reference(e.method) and e.p_local is not None]
+    if not searches:
+        return GlobalSignificance(p_global=None, z_global=None, trials=0, trials_effective=None, z_global_overlap=None)
+    smallest = min(e.p_local for e in searches if e.p_local is not None)
+    p = sidak(smallest, len(searches))
+    effective = 0.0
+    for key in sorted({(e.method, e.eps_bkg) for e in searches}):
+        mine = [e for e in searches if (e.method, e.eps_bkg) == key]
+        regions, yields = [e.signal_region for e in mine], [e.n_bkg for e in mine]
+        effective += 1.0 if len(mine) == 1 else overlap_trials(regions, yields, seed=seed)
+    return GlobalSignificance(
+        p_global=p,
+        z_global=z_value(p),
+        trials=len(searches),
+        trials_effective=effective,
+        z_global_overlap=z_value(sidak(smallest, effective)),
+    )

@@ -1,0 +1,37 @@
+"""Which of the user's files a hunt reads."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from cathode.errors import ConfigError, DataError
+from cathode.intake.settings import DataSettings
+
+
+def input_files(data: DataSettings) -> list[Path]:
+    """The user's files behind `data`, globs expanded in sorted order. Raises DataError for a path that matches nothing.
+
+    None for `lhco` and `pythia`: these are fetched or generated when they are needed.
+    """
+    if data.source == "memory":
+        raise ConfigError("data.source: found memory, which has no files: it is what cathode.hunt was given in Python")
+    if data.source in ("lhco", "pythia"):
+        return []
+    if data.source == "demo":
+        with resources.as_file(resources.files("cathode") / "data" / "demo.parquet") as path:
+            return [Path(path)]
+    out: list[Path] = []
+    for pattern in data.files:
+        given = Path(pattern)
+        found = [given] if given.exists() else sorted(given.parent.glob(given.name)) if "*" in given.name else []
+        if not found:
+            raise DataError(f"data.files: {pattern}: no such file (looked from {Path.cwd()})")
+        out += found
+    for path in out:
+        if path.is_dir():
+            raise DataError(f"{path}: found a directory, expected a file")
+    twice = {str(p) for p in out if out.count(p) > 1}
+    if twice:
+        raise DataError(f"data.files: {', '.join(sorted(twice))} is listed more than once")
+    return out

@@ -1,0 +1,27 @@
+"""The published formats: JSON schemas of the configuration and of the results that others read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cathode.artefacts import kind_of
+from cathode.calibration.results import BackgroundOnly, SignalLimits, SignalResponse
+from cathode.config import config_schema
+from cathode.results import Overdispersion, Summary
+from cathode.schema import json_schema
+
+DOCUMENTS = (Summary, Overdispersion, BackgroundOnly, SignalResponse, SignalLimits)
+
+
+def document_schema(cls: type) -> dict[str, Any]:
+    """Schema of a published result, its own identifier included."""
+    kind = kind_of(cls)
+    identifier = {"const": kind.schema, "description": "format and version of this file"}
+    schema = json_schema(cls, f"cathode {kind.name.replace('_', ' ')}", {"schema": identifier})
+    return schema | {"required": ["schema", *schema.get("required", [])]}
+
+
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"config": config_schema} | {
+    kind_of(cls).name: lambda cls=cls: document_schema(cls) for cls in DOCUMENTS
+}

@@ -1,0 +1,162 @@
+"""`cathode check` and `cathode show`: what a configuration would do, and what an artefact holds, on one screen."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cathode import io
+from cathode.config import Config, load_config
+from cathode.errors import ArtefactError, CathodeError, DataError
+from cathode.events import Events
+from cathode.generator.settings import PROCESSES, require_packages
+from cathode.inference.pseudo import pseudo_regions
+from cathode.intake.official import SETS, cached_file, clustered_file
+from cathode.intake.prepare import describe_source, prepare_events
+from cathode.regions import in_interval
+from cathode.results import RuleUsage, Summary
+from cathode.running.cost import describe_cost, estimate_cost
+from cathode.running.usage import read_usage
+
+log = logging.getLogger("cathode")
+
+# accepted events per CPU-second of one core (benchmarks/generator.py); another trigger or tune moves them
+ACCEPTED_PER_SECOND = {"background": 100.0, "signal": 420.0}
+
+
+def describe(config: Config) -> str:
+    """Read the data and say what will be hunted: events per region, pseudo signal regions, outputs, jobs.
+
+    Raises DataError when a region has fewer events than its methods can use.
+    """
+    if config.data.source == "lhco" and (waiting := _not_ready(config)):
+        return f"run {config.run}: {describe_source(config.data)}; {waiting}; check again after the first run"
+    if config.data.source == "pythia":
+        return _describe_generation(config)
+    prepared = prepare_events(
+        config.data, config.injection, config.mass_range, seed=config.seed, blinded=config.blinded
+    )
+    events, mass = prepared.events, prepared.events.mass
+    where = " outside the signal regions" if config.blind else ""
+    lines = [
+        f"run {config.run}: {describe_source(config.data)}, {len(events)} events with "
+        f"{config.mass_range[0]:g} <= {config.data.mass} < {config.mass_range[1]:g} GeV{where}",
+        f"features: {', '.join(events.names)}",
+    ]
+    if prepared.intake.duplicates:
+        lines.append(f"warning: {prepared.intake.duplicates} events repeat an earlier one exactly")
+    if prepared.labels.known:
+        n_signal = int(prepared.labels.label.sum())
+        lines.append(f"labels: {n_signal} signal events in the data, {len(prepared.spare)} spare ones for evaluation")
+    for j, name in enumerate(events.names):
+        values = events.features[:, j]
+        correlation = float(np.corrcoef(values, mass)[0, 1])
+        note = "  <- depends on the mass: biases CWoLa" if abs(correlation) > 0.2 else ""
+        lines.append(
+            f"  {name}: {values.min():.4g} to {values.max():.4g}, correlation with mass {correlation:+.3f}{note}"
+        )
+    for window in config.regions.values():
+        n_signal_region = int(window.in_signal(mass).sum())
+        sideband = mass[window.in_sideband(mass)]
+        low = int((sideband < window.signal[0]).sum())
+        pseudo = pseudo_regions(events, window, config.closure)
+        counts = [int(in_interval(mass, p.counting).sum()) for p in pseudo]
+        shown = "hidden" if config.blind else str(n_signal_region)
+        lines.append(
+            f"window {window.name}: {shown} events in {window.signal[0]:g} - {window.signal[1]:g} GeV, {low} below, "
+            f"{len(sideband) - low} above; {len(pseudo)} pseudo signal regions that count {min(counts)} to {max(counts)} events"
+        )
+        regions = {"lower sideband": low, "upper sideband": len(sideband) - low}
+        for name, count in (regions if config.blind else {"signal region": n_signal_region} | regions).items():
+            if count < 100:
+                raise DataError(f"window {window.name}: found {count} events in the {name}, expected at least 100")
+        if min(counts) < 65:
+            smallest = pseudo[int(np.argmin(counts))]
+            raise DataError(
+                f"window {window.name}: pseudo signal region {smallest.counting[0]:.5g} - {smallest.counting[1]:.5g} GeV counts "
+                f"{min(counts)} events, expected at least 65; fewer closure.windows or a shorter windows.range would help"
+            )
+    n_windows, n_methods = len(config.regions), len(config.methods)
+    lines.append(
+        f"hunts: {n_windows} windows x {n_methods} methods ({', '.join(config.methods)}) x {len(config.working_points)} working points"
+    )
+    lines.append(describe_cost(estimate_cost(config, mass), len(os.sched_getaffinity(0))))
+    lines.append(f"results: {config.folder}/summary.json, {config.folder}/report.html")
+    return "\n".join(lines)
+
+
+def _not_ready(config: Config) -> str:
+    """What the first run has to fetch or to cluster before there are events to look at; empty if nothing."""
+    absent = [path for name in config.data.sets if not (path := cached_file(config.data, name)).exists()]
+    if absent:
+        files = ", ".join(path.name for path in absent)
+        return f"not fetched yet: {files} (from {config.data.archive} to {absent[0].parents[1]})"
+    raw = [name for name in config.data.sets if SETS[name].raw and not clustered_file(config.data, name).exists()]
+    return f"fetched, its particles not clustered yet: {', '.join(raw)}" if raw else ""
+
+
+def usage_of_run(folder: Path) -> tuple[RuleUsage, ...]:
+    """What a finished run took, beside its estimate where its summary and events still say what was hunted."""
+    try:  # an estimate needs the run's configuration and events, the rest only its benchmarks
+        summary: Summary = io.read(folder / "summary.json", Summary)
+        estimated = estimated_seconds(load_config(summary.config), folder)
+    except CathodeError as error:
+        log.warning("no estimate: %s", error)
+        estimated = None
+    return read_usage(folder, estimated)
+
+
+def estimated_seconds(config: Config, run: Path) -> dict[tuple[str, str], float]:
+    """CPU seconds of every rule and window of a hunt, from the events that it left in its folder `run`."""
+    mass = io.read_column(run / "events.parquet", Events, "mass")
+    return {(cost.rule, cost.window): cost.cpu_s for cost in estimate_cost(config, mass)}
+
+
+def _describe_generation(config: Config) -> str:
+    """What will be generated, and for how long; events exist only after the first run."""
+    require_packages()
+    g, lines = config.generator, []
+    signal = f" of {g.signal.mass:g} GeV to {g.signal.daughters[0]:g} and {g.signal.daughters[1]:g} GeV, {g.signal.prongs}-prong"
+    for process, n, what in zip(PROCESSES, (g.n_background, g.n_signal), ("", signal), strict=True):
+        jobs, rate = g.n_chunks(process), ACCEPTED_PER_SECOND[process]
+        lines.append(
+            f"  {n} {process} events{what}: {jobs} chunks of {g.chunk}, about {jobs * g.chunk / rate / 60:.2g} CPU-minutes"
+        )
+    return "\n".join(
+        [
+            f"run {config.run}: {describe_source(config.data)}, which exist after the first run",
+            *lines,
+            f"chunks: {config.generated_folder}/, kept from run to run; generated alone by snakemake --until generate",
+        ]
+    )
+
+
+def describe_artefact(path: Path) -> str:
+    """Header and content of an artefact: schema, origin, and every array's shape."""
+    if not path.is_file():
+        raise ArtefactError(f"{path}: no such file")
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            schema = pq.read_schema(path)
+            header = json.loads((schema.metadata or {})[b"cathode"])
+            body: list[str] = [f"  {f.name}: {f.type}" for f in schema]
+            body.append(f"  {pq.read_metadata(path).num_rows} rows")
+        elif path.suffix == ".npz":
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+                header = json.loads(bytes(file["header"]).decode())
+                body = [f"  {k}: {file[k].dtype} {file[k].shape}" for k in file.files if k not in ("header", "tree")]
+        else:
+            tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            header = {k: tree.get(k) for k in ("schema", "made")}
+            content = tree.get("content", tree)
+            body = [f"  {key}: {json.dumps(value)[:100]}" for key, value in content.items()]
+    except Exception as error:  # anything may be wrong with a foreign file
+        raise ArtefactError(f"{path}: not a cathode artefact ({type(error).__name__}: {error})") from error
+    return "\n".join([f"{path}: {header['schema']}", f"  made: {json.dumps(header.get('made'))}", *body])

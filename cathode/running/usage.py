@@ -1,0 +1,159 @@
+"""What a run took: time and memory from the benchmark files its rules wrote, queues and GPUs from their logs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from cathode.results import RuleUsage, Timing, Used
+
+_RECORD = re.compile(r"^\S+ job (\{.*\})$", re.M)
+
+
+def write_record(rule: str, job: dict[str, Any]) -> str:
+    """Line of a job's log that says what its benchmark file does not hold (`cathode.running.job.describe_job`)."""
+    return f"job {json.dumps({'rule': rule} | job)}"
+
+
+def read_usage(run: Path, estimated: dict[tuple[str, str], float] | None = None) -> tuple[RuleUsage, ...]:
+    """Usage per rule and window of a run's folder, the most CPU time first; `estimated` CPU seconds by rule and window ("" for none).
+
+    Jobs write <run>/benchmarks/<rule>/<job>.tsv, with the window first in the name of the job, and <run>/logs/<window>/.
+    """
+    jobs: dict[tuple[str, str], list[tuple[float, float, float]]] = defaultdict(list)
+    for path in sorted((run / "benchmarks").glob("*/*.tsv")):
+        jobs[path.parent.name, _window(path.stem)] += _read(path)
+    records: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for path in sorted((run / "logs").rglob("*.log")):
+        if (record := _record(path.read_text(encoding="utf-8", errors="replace"))) is not None:
+            records[record["rule"], _window(path.parent.name)].append(record)
+    rows = []
+    for (rule, window), of_rule in jobs.items():
+        if not of_rule:
+            continue
+        wall, of_jobs = sum(seconds for seconds, _, _ in of_rule), records[rule, window]
+        rows.append(
+            RuleUsage(
+                rule=rule,
+                window=window or None,
+                jobs=len(of_rule),
+                wall_s=wall,
+                cpu_s=sum(cpu for _, cpu, _ in of_rule),
+                max_rss_mb=max(memory for _, _, memory in of_rule),
+                estimated_cpu_s=(estimated or {}).get((rule, window)),
+                queue_s=_queue(of_jobs),
+                gpu_s=_gpus(of_jobs) * wall or None,
+                gpu_mb=max((r["gpu_mb"] for r in of_jobs if r["gpu_mb"] is not None), default=None),
+            )
+        )
+    return tuple(sorted(rows, key=lambda row: (-(row.cpu_s or 0.0), row.rule, row.window or "")))
+
+
+def _record(text: str) -> dict[str, Any] | None:
+    """The last record that a log holds whole."""
+    for found in reversed(_RECORD.findall(text)):
+        try:
+            record: dict[str, Any] = json.loads(found)
+        except ValueError:
+            continue
+        if {"rule", "job", "queued_s", "gpus", "gpu_mb"} <= set(record):
+            return record
+    return None
+
+
+def _window(name: str) -> str:
+    """The window that a name begins with."""
+    found = re.match(r"m\d[0-9p]*(?=_|$)", name)
+    return found.group() if found else ""
+
+
+def _gpus(records: list[dict[str, Any]]) -> float:
+    """GPUs per job."""
+    return sum(r["gpus"] for r in records) / len(records) if records else 0.0
+
+
+def _queue(records: list[dict[str, Any]]) -> float | None:
+    """Seconds in the queue, each of the cluster's jobs once."""
+    waits = {r["job"]: r["queued_s"] for r in records if r["queued_s"] is not None}
+    return sum(waits.values()) if waits else None
+
+
+def total(rows: Iterable[Used]) -> Used:
+    """All rows in one: sums, and the largest memory. Numbers that no row has stay None."""
+    rows = list(rows)
+
+    def add(name: str) -> Any:
+        values = [value for row in rows if (value := getattr(row, name)) is not None]
+        largest = name in ("max_rss_mb", "gpu_mb")
+        return (max(values) if largest else sum(values)) if values else None
+
+    return Used(**{f.name: add(f.name) for f in fields(Used)})
+
+
+def summarise_timing(rows: Iterable[RuleUsage]) -> Timing:
+    """`timing` of summary.json: totals, per rule, and per rule and window; nulls when there is nothing to read."""
+    rows = tuple(rows)
+    return Timing(
+        **vars(total(rows)),
+        by_rule={rule: total(row for row in rows if row.rule == rule) for rule in sorted({row.rule for row in rows})},
+        by_rule_and_window=tuple(row for row in rows if row.window),
+    )
+
+
+# heading and decimals of the columns that follow rule and window
+COLUMNS = {
+    "jobs": "jobs",
+    "wall_s": "wall s",
+    "cpu_s": "CPU s",
+    "estimated_cpu_s": "estimated",
+    "max_rss_mb": "memory MB",
+    "queue_s": "queued s",
+    "gpu_s": "GPU s",
+    "gpu_mb": "GPU MB",
+}
+
+
+def describe_timing(rows: Iterable[RuleUsage]) -> str:
+    """A table of what every rule and window took."""
+    rows = tuple(rows)
+    table = [["rule", "window", *COLUMNS.values()], *map(cells, rows), ["all", "", *numbers(total(rows))]]
+    width = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, width, strict=True))
+        )
+        for line in table
+    )
+
+
+def cells(row: RuleUsage) -> list[str]:
+    """Text of a row."""
+    return [row.rule, row.window or "", *numbers(row)]
+
+
+def numbers(used: Used) -> list[str]:
+    """Text of the numbers of a row, in the order of `COLUMNS`; a dash for what does not apply."""
+    return ["–" if (v := getattr(used, name)) is None else f"{v:.0f}" for name in COLUMNS]
+
+
+def _read(path: Path) -> list[tuple[float, float, float]]:
+    """Wall and CPU seconds and memory (MB) of every run that a benchmark file holds."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return [
+            (_number(r.get("s")), _number(r.get("cpu_time")), _number(r.get("max_rss")))
+            for r in csv.DictReader(file, delimiter="\t")
+        ]
+
+
+def _number(text: str | None) -> float:
+    try:
+        return number if math.isfinite(number := float(text or 0.0)) else 0.0
+    except ValueError:  # snakemake writes "-" or "NA" for jobs too short to sample
+        return 0.0

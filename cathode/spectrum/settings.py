@@ -1,0 +1,25 @@
+"""Settings of the mass spectrum in a signal region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class MassSettings:
+    """How masses of the template are drawn.
+
+    Attributes:
+        model: `polynomial` interpolates the sidebands with exp(polynomial in log m); `kde` is the published kernel
+            estimate on the masses of the signal region itself (arXiv:2109.00546: bandwidth 0.01 on the logit of the
+            min-max scaled mass), which includes a signal's own mass peak.
+        span: sideband that the polynomial is fitted on, in widths of the signal region on either side.
+        bins_per_width: bins of the fit per width of the signal region.
+        bandwidth: of the kernel estimate.
+    """
+
+    model: Literal["polynomial", "kde"] = "polynomial"
+    span: float = 1.5
+    bins_per_width: int = 10
+    bandwidth: float = 0.01

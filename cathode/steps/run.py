@@ -1,0 +1,151 @@
+"""A step as a command: its artefacts are read by type, its sections from the configuration, and what it returns is written."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import logging
+import types
+import typing
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from cathode.errors import ConfigError
+from cathode.steps import STEPS
+from cathode.steps.declared import Declared, declared
+
+log = logging.getLogger("cathode")
+
+
+def add_arguments(parser: argparse.ArgumentParser, step: str) -> None:
+    """Give the parser of a step's command the flags that follow from its signature."""
+    said = declared(step)
+    for parameter in _artefacts(step):
+        kind, several, optional = _annotation(parameter)
+        parser.add_argument(
+            f"--{parameter.name}",
+            required=not (several or optional),
+            nargs="*" if several else "?" if optional else None,
+            default=[] if several else None,
+            metavar="FILE",
+            help=f"artefact{'s' if several else ''} to read ({kind.__name__}{', may be absent' if optional else ''})",
+        )
+    for wildcard in said.wildcards:
+        parser.add_argument(f"--{wildcard}", required=True, metavar="NAME")
+    if "window" in said.sections:
+        parser.add_argument("--window", required=True, metavar="NAME", help="window by name, e.g. m3500")
+    if said.sections:
+        parser.add_argument(
+            "--config",
+            required=True,
+            metavar="YAML|JSON",
+            help=f"a configuration file, or exactly these sections as JSON: {', '.join(said.sections)}",
+        )
+    if said.used:
+        parser.add_argument("--folder", metavar="FOLDER", help="of the run: adds what its jobs took")
+    parser.add_argument(
+        "--memory", type=int, metavar="MB", help="inside a job of a cluster: end with a message rather than use more"
+    )
+    parser.add_argument("--out", required=True, nargs="+", metavar="FILE", help="artefact(s) to write")
+
+
+def run_step(step: str, arguments: argparse.Namespace) -> None:
+    """Read, compute, write."""
+    from cathode import io
+    from cathode.running.job import describe_job
+    from cathode.running.usage import write_record
+    from cathode.version import __version__
+
+    said = declared(step)
+    keywords: dict[str, Any] = {w: getattr(arguments, w) for w in said.wildcards}
+    keywords |= load_sections(said, getattr(arguments, "config", None), getattr(arguments, "window", None))
+    model = keywords.pop("density_model", "histogram")
+    inputs: dict[str, str] = {}
+    positional = []
+    for parameter in _artefacts(step):
+        kind, several, _ = _annotation(parameter)
+        given = getattr(arguments, parameter.name)
+        paths = [Path(p) for p in (given if several else [given] if given else [])]
+        read = [io.read(path, kind, density_model=model) for path in paths]
+        for i, path in enumerate(paths):
+            inputs[f"{parameter.name}[{i}]" if len(paths) > 1 else parameter.name] = io.sha256(path)
+        positional.append(read if several else read[0] if read else None)
+    if said.used and arguments.folder:
+        keywords["used"] = _used(Path(arguments.folder), keywords["config"])
+    result = function_of(step)(*positional, **keywords)
+    _write(result, [Path(p) for p in arguments.out], io.Made(step, __version__, inputs))
+    if job := describe_job():
+        log.info(write_record(step, job))
+
+
+def function_of(step: str) -> Any:
+    """The function that a step is."""
+    module, _, name = STEPS[step].partition(":")
+    return getattr(import_module(module), name)
+
+
+def load_sections(said: Declared, text: str | None, window: str | None) -> dict[str, Any]:
+    """Settings from inline JSON (exactly the declared sections) or from a configuration file."""
+    if not said.sections or text is None:
+        return {}
+    from cathode.config import load_config, load_section
+
+    if text.lstrip().startswith("{"):
+        given = json.loads(text)
+        if set(given) != set(said.sections):
+            raise ConfigError(f"--config: found sections {sorted(given)}, expected exactly {sorted(said.sections)}")
+        return {name: load_section(name, given[name]) for name in said.sections}
+    config = load_config(text)
+    out = {name: getattr(config, name) for name in said.sections if name not in ("window", "config")}
+    if "config" in said.sections:
+        out["config"] = config
+    if "window" in said.sections:
+        if window not in config.regions:
+            raise ConfigError(f"--window: found {window}, expected one of {', '.join(config.regions)}")
+        out["window"] = config.regions[window]
+    return out
+
+
+def _artefacts(step: str) -> list[inspect.Parameter]:
+    parameters = inspect.signature(function_of(step), eval_str=True).parameters.values()
+    return [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+
+def _annotation(parameter: inspect.Parameter) -> tuple[Any, bool, bool]:
+    """The class of an artefact parameter, whether it takes several, and whether it may be absent."""
+    kind = parameter.annotation
+    if typing.get_origin(kind) is list:
+        return typing.get_args(kind)[0], True, False
+    if isinstance(kind, types.UnionType):
+        return next(k for k in typing.get_args(kind) if k is not type(None)), False, True
+    return kind, False, False
+
+
+def _used(folder: Path, config: Any) -> Any:
+    """What a run took so far, beside its estimate."""
+    from cathode.running.check import estimated_seconds
+    from cathode.running.usage import read_usage
+
+    return read_usage(folder, estimated_seconds(config, folder))
+
+
+def _write(result: Any, outs: list[Path], made: Any) -> None:
+    """Write what a step returned: figures by name, one artefact, or several in their order."""
+    from cathode import io
+    from cathode.results import Figures
+
+    if isinstance(result, Figures):
+        missing = sorted({p.name for p in outs} - set(result.files))
+        if missing:
+            expected = ", ".join(sorted(result.files))
+            raise ConfigError(f"--out: {made.step} draws no {missing[0]}, expected among {expected}")
+        for path in outs:
+            io.write(Figures({path.name: result.files[path.name]}), path.parent, made)
+        return
+    results = result if isinstance(result, tuple) else (result,)
+    if len(results) != len(outs):
+        raise ConfigError(f"--out: found {len(outs)} files, expected {len(results)} for {made.step}")
+    for obj, path in zip(results, outs, strict=True):
+        io.write(obj, path, made)

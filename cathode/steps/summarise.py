@@ -1,0 +1,43 @@
+"""The step that gathers every hunt of a run into its summary."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from cathode.config import Config
+from cathode.events import Intake
+from cathode.inference.total import global_significance
+from cathode.results import HuntResults, RuleUsage, Summary, Truth
+from cathode.running.usage import summarise_timing
+from cathode.seeds import derive_seed
+from cathode.version import __version__
+
+
+def summarise(
+    hunts: list[HuntResults],
+    truth: list[Truth],
+    intake: Intake,
+    *,
+    config: Config,
+    used: tuple[RuleUsage, ...] = (),
+) -> Summary:
+    """Gather the hunts of a run, and what labels say of them, into the machine-readable result."""
+    known = {(t.window, t.method): t.entries for t in truth if t.entries}
+    entries = []
+    for group in hunts:
+        for i, entry in enumerate(group.entries):
+            evaluated = known.get((entry.window, entry.method))
+            entries.append(dataclasses.replace(entry, truth=evaluated[i] if evaluated else None))
+    total = global_significance(entries, seed=derive_seed(config.seed, "overlap"))
+    return Summary(
+        run=config.run,
+        code_version=__version__,
+        config=config.as_dict(),
+        config_sha256=config.sha256(),
+        n_events=intake.kept,
+        intake=intake,
+        blind=config.blind,
+        hunts=tuple(entries),
+        timing=summarise_timing(used),
+        **vars(total),
+    )
