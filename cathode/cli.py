@@ -18,7 +18,7 @@ from cathode.errors import ArtefactError, CathodeError, nearest
 
 log = logging.getLogger("cathode")
 
-Run = Callable[[argparse.Namespace], None]
+Run = Callable[[argparse.Namespace], int | None]
 Add = Callable[[argparse.ArgumentParser], Run]
 
 
@@ -38,8 +38,7 @@ def main(argv: list[str] | None = None) -> int:
             from cathode.running.job import limit_memory
 
             limit_memory(memory)
-        arguments.run(arguments)
-        return 0
+        return arguments.run(arguments) or 0
     except CathodeError as error:
         print(f"cathode: {error}", file=sys.stderr)
         return 2
@@ -75,7 +74,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser = _Parser(
         prog="cathode",
         description="Anomaly-detection bump hunt: from events to a significance. `cathode check my.yaml` says in seconds "
-        "what a configuration would do; `snakemake` runs all of it; each step is also a command of its own.",
+        "what a configuration would do; `cathode hunt my.yaml` runs all of it; each step is also a command of its own.",
     )
     parser.add_argument("--version", action="version", version=f"cathode {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -105,6 +104,25 @@ def _add_step(parser: argparse.ArgumentParser, step: str) -> Run:
 
 
 # --- commands besides the steps: each adds its flags and returns what runs
+
+
+def _add_hunt(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("config", nargs="?", default=None, help="YAML file; without one, the default hunt")
+    return _add_launch(parser)
+
+
+def _add_launch(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("--cores", default="all", help="jobs at a time (default: all cores)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run")
+    parser.add_argument("snakemake", nargs="*", metavar="-- ARGUMENT", help="handed on to snakemake, after a --")
+
+    def run(arguments: argparse.Namespace) -> int:
+        from cathode.running.launch import run_workflow
+
+        config = getattr(arguments, "config", None)
+        return run_workflow(config, cores=arguments.cores, dry_run=arguments.dry_run, arguments=arguments.snakemake)
+
+    return run
 
 
 def _add_check(parser: argparse.ArgumentParser) -> Run:
@@ -190,6 +208,8 @@ def _add_schema(parser: argparse.ArgumentParser) -> Run:
 
 
 _COMMANDS: dict[str, tuple[str, Add]] = {
+    "hunt": ("run the whole hunt of a configuration in this folder; a stopped run continues", _add_hunt),
+    "demo": ("run the default hunt, on the bundled simulation", _add_launch),
     "check": ("read configuration and data, say what will be hunted", _add_check),
     "cluster": ("check a Slurm profile against the cluster before anything is submitted", _add_cluster),
     "show": ("print the header of an artefact and what is inside", _add_show),

@@ -1,0 +1,33 @@
+"""The workflow in any folder: where its files are, and a run of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cathode.config import load_config
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def workflow_root() -> Path:
+    """The folder with `Snakefile`, `workflow/`, `config/` and `profiles/`: inside an installed package, or the checkout around it."""
+    inside = _PACKAGE / "_workflow"
+    return inside if inside.is_dir() else _PACKAGE.parent
+
+
+def run_workflow(config: str | None, *, cores: str, dry_run: bool, arguments: Sequence[str]) -> int:
+    """Run the hunt of a configuration file (None: the default hunt) in this folder, and return Snakemake's exit code.
+
+    `arguments` are handed on to Snakemake. Raises ConfigError for a configuration that cannot be hunted, before anything runs.
+    """
+    loaded = load_config(config)
+    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(workflow_root() / "Snakefile"), "--cores", cores]
+    command += ["--configfile", config] if config else []
+    command += ["--dry-run"] if dry_run else []
+    code = subprocess.run([*command, *arguments], check=False).returncode
+    if code == 0 and not dry_run:
+        sys.stderr.write(f"report: {Path(loaded.folder).resolve() / 'report.html'}\n")
+    return code
