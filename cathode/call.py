@@ -480,16 +480,17 @@ class Hunt:
 
     def report(self, path: str | Path) -> Path:
         """Write the report, one self-contained page."""
-        return self._write_report(Path(path), self._figure_files())
+        return self._write_report(Path(path))
 
+    @cached_property
     def _figure_files(self) -> dict[str, bytes]:
         return {name: content for drawing in self.drawings() for name, content in drawing.files().items()}
 
-    def _write_report(self, path: Path, files: dict[str, bytes]) -> Path:
+    def _write_report(self, path: Path) -> Path:
         from cathode.report.render import report
         from cathode.results import Picture
 
-        pictures = [Picture(Path(n).stem, content) for n, content in files.items() if n.endswith(".png")]
+        pictures = [Picture(Path(n).stem, content) for n, content in self._figure_files.items() if n.endswith(".png")]
         io.write(report(self.summary, pictures, config=self.config), path, _MADE)
         return path
 
@@ -503,15 +504,14 @@ class Hunt:
         target = Path(folder)
         if target.exists() and not overwrite and (not target.is_dir() or any(target.iterdir())):
             raise ArtefactError(f"{target}: is there and not empty, expected a new folder, or overwrite=True")
-        files = self._figure_files()
-        io.write(Figures(files), target / "plots", _MADE)
+        io.write(Figures(self._figure_files), target / "plots", _MADE)
         for name, space in self.workspaces.items():
             io.write(space, target / "workspaces" / f"{name}.json", _MADE)
         for method, scores in self.scores.items():
             points = self.config.working_points
             for eps, chosen in zip(points, select(self.events, scores, working_points=points), strict=True):
                 io.write(chosen, target / "selected" / f"{self[method, eps].name}.parquet", _MADE)
-        self._write_report(target / "report.html", files)
+        self._write_report(target / "report.html")
         io.write(self.summary, target / "summary.json", _MADE)
         return target
 

@@ -24,7 +24,16 @@ def run_workflow(config: str | None, *, cores: str, dry_run: bool, arguments: Se
     `arguments` are handed on to Snakemake. Raises ConfigError for a configuration that cannot be hunted, before anything runs.
     """
     loaded = load_config(config)
-    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(workflow_root() / "Snakefile"), "--cores", cores]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(workflow_root() / "Snakefile"),
+        "--cores",
+        cores,
+    ]
     command += ["--configfile", config] if config else []
     command += ["--dry-run"] if dry_run else []
     code = subprocess.run([*command, *arguments], check=False).returncode
