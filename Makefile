@@ -41,6 +41,7 @@ check: setup      ## formatter, linters, types, import rules
 	$(BIN)/ruff check cathode tests tools benchmarks
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/lint-imports
 
 format: setup     ## rewrite sources in house style

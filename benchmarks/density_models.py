@@ -17,6 +17,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any, Literal
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
@@ -28,6 +29,7 @@ from sklearn.metrics import roc_auc_score
 from cathode.classifier.against_strips import score_against_strips
 from cathode.classifier.against_template import score_against_template
 from cathode.classifier.folds import Sample, assign_folds, cross_fit
+from cathode.classifier.scores import MethodScores
 from cathode.classifier.settings import ClassifierSettings
 from cathode.config import load_config
 from cathode.density.ensemble import DensityEnsemble
@@ -42,7 +44,7 @@ from cathode.spectrum.sideband_model import MassModel
 from cathode.template.make import sample_template, transport_template
 from cathode.template.settings import TemplateSettings
 
-MODELS = {
+MODELS: dict[str, tuple[Any, Literal["sidebands", "model"]]] = {
     "histogram, transported (default)": (HistogramSettings(), "sidebands"),
     "histogram, sampled": (HistogramSettings(), "model"),
     "spline, sampled": (SPLINE_SETTINGS, "model"),
@@ -80,12 +82,12 @@ def main(out: str, *wanted: str) -> None:
     path = Path(out)
     results = json.loads(path.read_text()) if path.exists() else {}
     results["true background, half against half"] = {"auc": closure_auc(truth.features[half], truth.features[~half])}
-    fitted: dict[object, tuple[object, float]] = {}
+    fitted: dict[Any, tuple[Any, float]] = {}
     for name in wanted or MODELS:
         settings, base = MODELS[name]
         if settings not in fitted:
             start = time.process_time()
-            cls = HistogramDensity if isinstance(settings, HistogramSettings) else FlowDensity
+            cls: Any = HistogramDensity if isinstance(settings, HistogramSettings) else FlowDensity
             x, m = events.features[sideband], events.mass[sideband]
             density = cls.fit(x, m, settings=settings, seeds=[1], progress=report)
             fitted[settings] = (density, time.process_time() - start)
@@ -98,7 +100,7 @@ def main(out: str, *wanted: str) -> None:
         else:
             template = transport_template(ensemble, events, window, TemplateSettings(guard=0.0), seed=2)
         sampling = time.process_time() - start
-        against = {"template": template, "spare": p.spare, "seed": 3}
+        against: Any = {"template": template, "spare": p.spare, "seed": 3}
         no_signal = score_against_template(truth, window, ClassifierSettings(), **against)
         hunt = score_against_template(events, window, ClassifierSettings(), **against)
         results[name] = {
@@ -123,7 +125,7 @@ def main(out: str, *wanted: str) -> None:
     path.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def summary(no_signal, hunt, label) -> dict[str, object]:  # type: ignore[no-untyped-def]
+def summary(no_signal: MethodScores, hunt: MethodScores, label: np.ndarray) -> dict[str, object]:
     """Closure behind the cuts without signal, and sensitivity with it."""
     counts = [count_passing(no_signal.splits, eps) for eps in WORKING_POINTS]
     score, _, spare = efficiency_scores(hunt.splits)

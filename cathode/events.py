@@ -56,6 +56,11 @@ class Events:
             where: what messages call the table.
 
         Raises DataError for a column that is absent, not numeric, or holds NaN or infinite values (count and first row).
+
+        >>> table = {"m": [2900.0, 3100.0, 9000.0], "a": [1, 2, 3], "b": [0.1, 0.2, 0.3]}
+        >>> events = Events.from_frame(table, mass="m", features=["a", "b"], range=(2300, 8000))
+        >>> len(events), events.row.tolist(), events.features.tolist()
+        (2, [0, 1], [[1.0, 0.1], [2.0, 0.2]])
         """
         columns = as_columns(table)
         names = tuple(features)

@@ -131,7 +131,14 @@ class Window:
 
     @classmethod
     def around(cls, centre: float, *, width: float, range: Interval) -> Window:
-        """The window whose signal region is `width` wide around `centre` (GeV), hunted in `range`."""
+        """The window whose signal region is `width` wide around `centre` (GeV), hunted in `range`.
+
+        >>> window = Window.around(3500, width=400, range=(2300, 8000))
+        >>> window.name, window.signal
+        ('m3500', (3300.0, 3700.0))
+        >>> window.in_sideband(np.array([2000.0, 3200.0, 3500.0, 3700.0]))
+        array([False,  True, False,  True])
+        """
         return cls.between(centre - width / 2, centre + width / 2, range=range)
 
     @classmethod

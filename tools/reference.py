@@ -28,7 +28,7 @@ def reduce(path: str) -> dict[str, object]:
 
 def main(out: str, *paths: str) -> None:
     """Write the reference file."""
-    runs = sorted((reduce(p) for p in paths), key=lambda r: (-r["n_signal"], r["seed"]))  # type: ignore[operator]
+    runs = sorted((reduce(p) for p in paths), key=lambda r: (-r["n_signal"], r["seed"]))
     content = runs if len(runs) > 1 else runs[0]
     Path(out).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

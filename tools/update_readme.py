@@ -6,7 +6,6 @@ python tools/update_readme.py [--check]
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -186,9 +185,9 @@ def updated(text: str) -> str:
     for name, build in BLOCKS.items():
         if f"<!-- numbers: {name} -->" not in text:
             continue
-        pattern = rf"(<!-- numbers: {name} -->\n).*?(<!-- end -->)"
-        table = build()
-        text = re.sub(pattern, lambda m, t=table: f"{m[1]}{t}\n{m[2]}", text, flags=re.S)
+        head, end = f"<!-- numbers: {name} -->\n", "<!-- end -->"
+        before, _, rest = text.partition(head)
+        text = f"{before}{head}{build()}\n{end}{rest.partition(end)[2]}"
     return text
 
 

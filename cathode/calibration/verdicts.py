@@ -50,7 +50,11 @@ def overdispersion(z: Array) -> PullSpread:
 
 
 def clopper_pearson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Central confidence interval of a binomial rate from `k` of `n`. Source: Biometrika 26 (1934) 404. Covers at least `level`."""
+    """Central confidence interval of a binomial rate from `k` of `n`. Source: Biometrika 26 (1934) 404. Covers at least `level`.
+
+    >>> [round(edge, 3) for edge in clopper_pearson(3, 20)]
+    [0.032, 0.379]
+    """
     tail = (1 - level) / 2
     low = 0.0 if k == 0 else float(beta.ppf(tail, k, n - k + 1))
     high = 1.0 if k == n else float(beta.ppf(1 - tail, k + 1, n - k))

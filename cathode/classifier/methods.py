@@ -27,7 +27,11 @@ _BUILT_IN = {method.name: method for method in (CATHODE, CWOLA, IDEALISED, SUPER
 
 @lru_cache
 def find_method(name: str) -> Method:
-    """The method of a name. Raises ConfigError for an unknown one, naming the nearest."""
+    """The method of a name. Raises ConfigError for an unknown one, naming the nearest.
+
+    >>> find_method("cwola").label, find_method("cwola").needs_template, find_method("supervised").uses_labels
+    ('CWoLa', False, True)
+    """
     if name in _BUILT_IN:
         return _BUILT_IN[name]
     from importlib.metadata import entry_points

@@ -79,6 +79,9 @@ def z_profile(n: float, b: float, sigma: float) -> float:
     The background is known from an auxiliary count m = (b / sigma)^2 of exposure tau = b / sigma^2:
     Z^2 = 2 [n ln(n (b + s^2) / (b^2 + n s^2)) - b^2 / s^2 ln(1 + s^2 (n - b) / (b (b + s^2)))].
     Source: Li and Ma, ApJ 272 (1983) 317, eq. 17, written in b and sigma. Asymptotic, as Li-Ma.
+
+    >>> round(z_profile(140, 100, 10), 3)
+    2.588
     """
     v = sigma**2
     if v == 0:

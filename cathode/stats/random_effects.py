@@ -71,6 +71,10 @@ def random_effects(n: Array, b: Array, relative_error: Array, *, overdispersion:
     come from the prediction and not from the fluctuated count.
 
     Not valid for fewer than 2 windows or when all counts are 0 (mu is then cut at half an event in total).
+
+    >>> found = random_effects(np.array([105.0, 210.0, 52.0]), np.array([100.0, 200.0, 50.0]), np.zeros(3))
+    >>> round(found.mu, 3), round(found.mu_error, 3), found.scatter
+    (0.047, 0.052, 0.0)
     """
     windows = len(n)
 

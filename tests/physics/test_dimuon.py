@@ -27,7 +27,7 @@ def muon_pairs(m, pair_pt, iso_scale, charge_product, rng):
     rapidity, azimuth = rng.uniform(-2, 2, n), rng.uniform(-np.pi, np.pi, n)
     transverse_mass = np.hypot(m, pair_pt)
     beta = pair_pt / transverse_mass
-    out = {}
+    out: dict[str, np.ndarray] = {}
     for i, sign in ((1, 1), (2, -1)):
         px, py, pz, e = sign * sin * np.cos(phi), sign * sin * np.sin(phi), sign * cos, np.ones(n)
         gamma = transverse_mass / m

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -49,7 +50,7 @@ def two_trees(folder: Path) -> None:
             file[name].extend({"m": np.ones(10)})
 
 
-def cut_short(name: str, write) -> None:
+def cut_short(name: str, write) -> Callable[[Path], None]:
     def to(folder: Path) -> None:
         write(folder)
         path = folder / name

@@ -125,7 +125,8 @@ def test_a_job_beyond_its_memory_ends_with_one_line_and_no_output(tmp_path):
 
 
 def test_a_gpu_job_without_a_gpu_falls_back_with_a_warning_or_refuses(monkeypatch):
-    resolve_device, said = numerics.resolve_device, []
+    said: list[str] = []
+    resolve_device = numerics.resolve_device
     monkeypatch.setattr(numerics.log, "warning", said.append)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -111,14 +112,14 @@ def of_type(node: dict):
 
 def config_tree(draw) -> dict:
     """A small hunt with up to three keys replaced, mostly by values of their type."""
-    tree = {
+    tree: dict[str, Any] = {
         "data": {"source": "files", "files": ["events.parquet"], "mass": "m", "features": ["a", "b", "c"], "label": "label"},
         "windows": {"range": [2000, 5000], "signal_regions": [[2800, 3200]]},
         "closure": {"windows": 4},
     }  # fmt: skip
     for _ in range(draw(st.integers(1, 3))):
         (*path, last), node = draw(st.sampled_from(KEYS))
-        place = tree
+        place: Any = tree
         for key in path:
             place = place.setdefault(key, {}) if isinstance(place, dict) else None
         if isinstance(place, dict):

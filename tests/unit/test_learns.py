@@ -7,8 +7,6 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-from cathode.classifier.folds import Sample, assign_folds, cross_fit
-from cathode.classifier.settings import ClassifierSettings
 from cathode.density.ensemble import fit_ensemble
 from cathode.density.settings import DensitySettings
 from cathode.events import Events
@@ -81,40 +79,3 @@ def test_the_published_kernel_estimate_reproduces_the_masses_it_was_given(truth,
     assert drawn.min() >= window.signal[0]
     assert drawn.max() < window.signal[1]
     assert abs(drawn.mean() - own.mean()) < 4 * own.std() / np.sqrt(len(own))
-
-
-@pytest.mark.parametrize("model", ["boosted_trees", "network"])
-def test_a_classifier_approaches_the_likelihood_ratio(model):
-    rng = np.random.default_rng(0)
-    n = 6000
-    a, b = rng.normal(0.7, 1, (n, 2)), rng.normal(0, 1, (n, 2))
-    settings = ClassifierSettings(model=model, folds=3, members=4)
-    data = Sample(a, assign_folds(n, 3, seed=1), np.ones(n))
-    ref = Sample(b, assign_folds(n, 3, seed=2), np.ones(n))
-    scored = cross_fit(settings, data, ref, [data, ref], seed=3)
-    labels = np.repeat([1, 0], n)
-    auc = roc_auc_score(labels, np.concatenate([s.mean(axis=1) for s in scored]))
-    best = roc_auc_score(labels, np.concatenate([a.sum(axis=1), b.sum(axis=1)]))
-    assert best - 0.012 < auc <= best + 0.002
-
-
-@pytest.mark.parametrize("model", ["boosted_trees", "network"])
-def test_out_of_fold_scores_of_identical_samples_carry_no_information(model):
-    rng = np.random.default_rng(1)
-    n = 3000
-    settings = ClassifierSettings(model=model, folds=3, members=4)
-    data = Sample(rng.normal(size=(n, 2)), assign_folds(n, 3, seed=1), np.ones(n))
-    ref = Sample(rng.normal(size=(n, 2)), assign_folds(n, 3, seed=2), np.ones(n))
-    scored = cross_fit(settings, data, ref, [data, ref], seed=3)
-    auc = roc_auc_score(np.repeat([1, 0], n), np.concatenate([s.mean(axis=1) for s in scored]))
-    assert abs(auc - 0.5) < 0.03  # scored in fold, these trees reach 0.65
-
-
-def test_classes_are_balanced_by_weight():
-    """Ten times the reference weight changes nothing."""
-    rng = np.random.default_rng(2)
-    data = Sample(rng.normal(0.5, 1, (900, 2)), assign_folds(900, 3, seed=1), np.ones(900))
-    x, fold = rng.normal(size=(2000, 2)), assign_folds(2000, 3, seed=2)
-    settings = ClassifierSettings(folds=3, members=4)
-    a, b = (cross_fit(settings, data, Sample(x, fold, np.full(2000, w)), [data], seed=1)[0] for w in (1.0, 10.0))
-    np.testing.assert_allclose(a, b, atol=1e-5)

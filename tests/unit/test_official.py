@@ -45,6 +45,8 @@ class Archive(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
+    server: Archive
+
     def log_message(self, *_):
         pass
 

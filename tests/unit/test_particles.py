@@ -82,7 +82,8 @@ def test_a_stopped_run_continues_and_gives_the_same_bytes(tmp_path, monkeypatch,
     write_raw(tmp_path / "raw.h5", [event(rng, 1300.0) for _ in range(20)])
     monkeypatch.setattr(particles.cluster_file, "__kwdefaults__", {"piece": 6})
     assert main(["jets", str(tmp_path / "raw.h5"), str(tmp_path / "whole.parquet")]) == 0
-    real, done = particles._cluster, []
+    done: list[int] = []
+    real = particles._cluster
 
     def stops(raw, start, stop, width):
         if len(done) == 2:

@@ -137,5 +137,5 @@ def test_large_samples_are_measured_on_some_and_trained_on_all(data):
     # what is measured and what trains are the very events of the full template
     np.testing.assert_array_equal(made.features[trains], everything.features[everything.role == Role.TRAIN])
     one = (everything.role == both) & (everything.member == 2)
-    both = np.isin(everything.source[one], list(of_member[2]))
-    np.testing.assert_array_equal(made.features[measures & (made.member == 2)], everything.features[one][both])
+    kept = np.isin(everything.source[one], list(of_member[2]))
+    np.testing.assert_array_equal(made.features[measures & (made.member == 2)], everything.features[one][kept])

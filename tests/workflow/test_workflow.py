@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -29,7 +30,7 @@ from cathode.published import SCHEMAS
 from cathode.results import Summary
 from cathode.running.cost import estimate_cost
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "run": "toy",
     "data": {
         "source": "files",
@@ -193,7 +194,7 @@ def test_check_announces_the_very_jobs_that_run(tmp_path, change):
     assert dry.returncode == 0, dry.stderr[-2000:]
     config = load_config(CONFIG | change | {"windows": windows})
     mass = toy_table(12000, 150, 1)["m"].to_numpy()
-    announced = Counter()
+    announced: Counter[str] = Counter()
     for cost in estimate_cost(config, mass):
         announced[cost.rule] += cost.jobs
     assert planned(dry.stdout + dry.stderr) == announced
