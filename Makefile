@@ -5,19 +5,23 @@ CORES ?= all
 # Where pip finds torch. Empty: your usual index. On Linux that brings the CUDA build (several GB); for a CPU-only
 # machine give the CPU index that pytorch.org's "Get started" page prints: make setup TORCH_INDEX=https://...
 TORCH_INDEX ?=
+UV ?= uv
 BIN = $(VENV)/bin
 
-.PHONY: help setup run calibrate test test-slurm full check format schema clean
+.PHONY: help setup run calibrate test notebook test-slurm full check format schema lock clean
 
 help:             ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 setup: $(VENV)/.ready  ## make .venv and install everything, pinned
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+# Hashes cover all but torch and the CUDA libraries that it brings: which build comes is the index's choice.
+$(VENV)/.ready: pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip check
 	@touch $@
 
 run: setup        ## the default hunt
@@ -28,7 +32,10 @@ calibrate: setup  ## pseudo-experiments that prove the p-values (hours on a lapt
 	$(BIN)/snakemake calibrate --cores $(CORES)
 
 test: setup       ## the tests (minutes)
-	$(BIN)/python -m pytest -m "not slow and not slurm"
+	$(BIN)/python -m pytest -m "not slow and not slurm and not notebook"
+
+notebook: setup   ## execute docs/notebooks (two minutes)
+	$(BIN)/python -m pytest -m notebook tests/notebook
 
 test-slurm: setup ## a hunt with faults on a real Slurm, brought up here (root; Debian: slurm-wlm, munge); skipped without
 	$(BIN)/python -m pytest -m slurm tests/slurm
@@ -52,6 +59,12 @@ format: setup     ## rewrite sources in house style
 schema: setup     ## regenerate the JSON schemas of configuration and results
 	$(BIN)/cathode schema config > config/schema.json
 	for name in summary overdispersion background_only injection limits; do $(BIN)/cathode schema $$name > schema/$$name.json; done
+
+LOCK = $(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --quiet --no-annotate --no-header
+
+lock:             ## pin what pyproject.toml asks for, keeping today's versions where they fit (needs uv)
+	$(LOCK) --output-file constraints.txt
+	$(LOCK) --constraint constraints.txt --no-emit-package torch --generate-hashes --output-file requirements.lock
 
 clean:            ## remove results and the environment
 	rm -rf results/demo .snakemake $(VENV)

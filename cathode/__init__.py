@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from cathode.inference.hunt import infer as infer
     from cathode.inference.settings import ClosureSettings as ClosureSettings
     from cathode.inference.truth import evaluate as evaluate
+    from cathode.intake.demo import load_demo as load_demo
     from cathode.regions import Window as Window
     from cathode.results import HuntResult as HuntResult
     from cathode.results import Summary as Summary
@@ -79,6 +80,7 @@ _HOMES = {
     "hunt": "cathode.call",
     "infer": "cathode.inference.hunt",
     "load_config": "cathode.config",
+    "load_demo": "cathode.intake.demo",
     "make_template": "cathode.template.make",
     "measure_closure": "cathode.inference.chain",
     "score": "cathode.classifier.methods",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -182,7 +181,7 @@ def _run(
     for method in config.searches:
         for i in range(config.closure.windows):
             tasks.append((f"closure, {method}", _pseudo_task(config, window, prepared.events, method, i, single)))
-    done = _work(tasks, density, cores or len(os.sched_getaffinity(0)), progress)
+    done = _work(tasks, density, cores, progress)
     scored: _Scored = done[0]
     pseudo: list[MethodScores] = done[1:]
     closures, n = {}, config.closure.windows
@@ -234,10 +233,10 @@ def _score_window(config: Config, window: Window, prepared: Prepared) -> _Scored
 
 
 def _work(
-    tasks: list[tuple[str, Callable[[], Any]]], density: type[Density] | None, cores: int, progress: bool
+    tasks: list[tuple[str, Callable[[], Any]]], density: type[Density] | None, cores: int | None, progress: bool
 ) -> list[Any]:
     """Results of all tasks in their order, whatever order they end in."""
-    from joblib import Parallel, delayed
+    from joblib import Parallel, cpu_count, delayed
     from tqdm.auto import tqdm
 
     results: list[Any] = [None] * len(tasks)
@@ -250,7 +249,7 @@ def _work(
                 bar.update()
             return results
         jobs = (delayed(_in_worker)(i, task, density) for i, (_, task) in enumerate(tasks))
-        for i, result in Parallel(n_jobs=min(cores, len(tasks)), return_as="generator_unordered")(jobs):
+        for i, result in Parallel(n_jobs=min(cores or cpu_count(), len(tasks)), return_as="generator_unordered")(jobs):
             results[i] = result
             bar.update()
     return results

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 from cathode.errors import ConfigError, DataError
+from cathode.intake.demo import demo_file
 from cathode.intake.settings import DataSettings
 
 
@@ -19,8 +19,8 @@ def input_files(data: DataSettings) -> list[Path]:
     if data.source in ("lhco", "pythia"):
         return []
     if data.source == "demo":
-        with resources.as_file(resources.files("cathode") / "data" / "demo.parquet") as path:
-            return [Path(path)]
+        with demo_file() as path:
+            return [path]
     out: list[Path] = []
     for pattern in data.files:
         given = Path(pattern)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import cpu_count
 
 from cathode import io
 from cathode.config import Config, load_config
@@ -85,7 +85,7 @@ def describe(config: Config) -> str:
     lines.append(
         f"hunts: {n_windows} windows x {n_methods} methods ({', '.join(config.methods)}) x {len(config.working_points)} working points"
     )
-    lines.append(describe_cost(estimate_cost(config, mass), len(os.sched_getaffinity(0))))
+    lines.append(describe_cost(estimate_cost(config, mass), cpu_count()))
     lines.append(f"results: {config.folder}/summary.json, {config.folder}/report.html")
     return "\n".join(lines)
 
