@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 UV ?= uv
 BIN = $(VENV)/bin
 
-.PHONY: help setup run calibrate test notebook test-slurm full check format schema lock clean
+.PHONY: help setup run calibrate test notebook test-slurm full check format package schema lock clean
 
 help:             ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -56,6 +56,14 @@ format: setup     ## rewrite sources in house style
 	$(BIN)/ruff check --fix cathode tests tools benchmarks
 	$(BIN)/snakefmt Snakefile workflow
 
+package: setup    ## build sdist and wheel, install the wheel into an empty environment, run `cathode demo` in an empty folder
+	rm -rf dist
+	$(BIN)/python -m hatchling build --directory dist
+	$(PYTHON) -m venv dist/environment
+	dist/environment/bin/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	dist/environment/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	mkdir dist/folder && cd dist/folder && ../environment/bin/cathode demo && ls results/demo/report.html
+
 schema: setup     ## regenerate the JSON schemas of configuration and results
 	$(BIN)/cathode schema config > config/schema.json
 	for name in summary overdispersion background_only injection limits; do $(BIN)/cathode schema $$name > schema/$$name.json; done
@@ -67,4 +75,4 @@ lock:             ## pin what pyproject.toml asks for, keeping today's versions 
 	$(LOCK) --constraint constraints.txt --no-emit-package torch --generate-hashes --output-file requirements.lock
 
 clean:            ## remove results and the environment
-	rm -rf results/demo .snakemake $(VENV)
+	rm -rf results/demo .snakemake dist $(VENV)

@@ -12,10 +12,10 @@ from cathode.config import load_config
 _PACKAGE = Path(__file__).parents[1]
 
 
-def workflow_root() -> Path:
-    """The folder with `Snakefile`, `workflow/`, `config/` and `profiles/`: inside an installed package, or the checkout around it."""
+def snakefile() -> Path:
+    """The workflow: inside an installed package, or in the checkout around it."""
     inside = _PACKAGE / "_workflow"
-    return inside if inside.is_dir() else _PACKAGE.parent
+    return (inside if inside.is_dir() else _PACKAGE.parent) / "workflow" / "Snakefile"
 
 
 def run_workflow(config: str | None, *, cores: str, dry_run: bool, arguments: Sequence[str]) -> int:
@@ -24,16 +24,7 @@ def run_workflow(config: str | None, *, cores: str, dry_run: bool, arguments: Se
     `arguments` are handed on to Snakemake. Raises ConfigError for a configuration that cannot be hunted, before anything runs.
     """
     loaded = load_config(config)
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(workflow_root() / "Snakefile"),
-        "--cores",
-        cores,
-    ]
+    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(snakefile()), "--cores", cores]
     command += ["--configfile", config] if config else []
     command += ["--dry-run"] if dry_run else []
     code = subprocess.run([*command, *arguments], check=False).returncode
