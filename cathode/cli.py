@@ -87,7 +87,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         command = commands.add_parser(name, help=said.summary, description=said.doc)
         if name == wanted:
             command.set_defaults(run=_add_step(command, step))
-    return parser.parse_args(argv)
+    end = argv.index("--") if "--" in argv else len(argv)
+    arguments = parser.parse_args(argv[:end])
+    if argv[end + 1 :] and wanted not in _LAUNCH:
+        parser.error(f"found arguments after --, which only {' and '.join(_LAUNCH)} hand on to snakemake")
+    arguments.rest = argv[end + 1 :]
+    return arguments
 
 
 def _step_commands() -> dict[str, str]:
@@ -114,13 +119,13 @@ def _add_hunt(parser: argparse.ArgumentParser) -> Run:
 def _add_launch(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("--cores", default="all", help="jobs at a time (default: all cores)")
     parser.add_argument("--dry-run", action="store_true", help="say what would run")
-    parser.add_argument("snakemake", nargs="*", metavar="-- ARGUMENT", help="handed on to snakemake, after a --")
+    parser.epilog = "What stands after -- is handed on to snakemake: cathode hunt my.yaml -- --until prepare"
 
     def run(arguments: argparse.Namespace) -> int:
         from cathode.running.launch import run_workflow
 
         config = getattr(arguments, "config", None)
-        return run_workflow(config, cores=arguments.cores, dry_run=arguments.dry_run, arguments=arguments.snakemake)
+        return run_workflow(config, cores=arguments.cores, dry_run=arguments.dry_run, arguments=arguments.rest)
 
     return run
 
@@ -207,6 +212,7 @@ def _add_schema(parser: argparse.ArgumentParser) -> Run:
     return lambda arguments: print(json.dumps(SCHEMAS[arguments.of](), indent=1))
 
 
+_LAUNCH = ("hunt", "demo")
 _COMMANDS: dict[str, tuple[str, Add]] = {
     "hunt": ("run the whole hunt of a configuration in this folder; a stopped run continues", _add_hunt),
     "demo": ("run the default hunt, on the bundled simulation", _add_launch),

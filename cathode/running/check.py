@@ -137,7 +137,10 @@ def _describe_generation(config: Config) -> str:
 
 
 def describe_artefact(path: Path) -> str:
-    """Header and content of an artefact: schema, origin, and every array's shape."""
+    """Header and content of an artefact: schema, origin, and every array's shape.
+
+    Raises ArtefactError for a file that is none.
+    """
     if not path.is_file():
         raise ArtefactError(f"{path}: no such file")
     try:
@@ -145,12 +148,12 @@ def describe_artefact(path: Path) -> str:
             import pyarrow.parquet as pq
 
             schema = pq.read_schema(path)
-            header = json.loads((schema.metadata or {})[b"cathode"])
+            header = json.loads((schema.metadata or {}).get(b"cathode", b"{}"))
             body: list[str] = [f"  {f.name}: {f.type}" for f in schema]
             body.append(f"  {pq.read_metadata(path).num_rows} rows")
         elif path.suffix == ".npz":
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                header = json.loads(bytes(file["header"]).decode())
+                header = json.loads(bytes(file["header"]).decode()) if "header" in file.files else {}
                 body = [f"  {k}: {file[k].dtype} {file[k].shape}" for k in file.files if k not in ("header", "tree")]
         else:
             tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -159,4 +162,6 @@ def describe_artefact(path: Path) -> str:
             body = [f"  {key}: {json.dumps(value)[:100]}" for key, value in content.items()]
     except Exception as error:  # anything may be wrong with a foreign file
         raise ArtefactError(f"{path}: not a cathode artefact ({type(error).__name__}: {error})") from error
+    if not str(header.get("schema", "")).startswith("cathode/"):
+        raise ArtefactError(f"{path}: found no schema of cathode in it, expected an artefact or a result of a run")
     return "\n".join([f"{path}: {header['schema']}", f"  made: {json.dumps(header.get('made'))}", *body])

@@ -9,12 +9,15 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import cathode
 from cathode import cli
@@ -283,6 +286,31 @@ def test_reference_results_are_of_the_published_formats():
     for path in found:
         tree = json.loads(path.read_text())
         jsonschema.validate(tree, SCHEMAS[tree["schema"].split("/")[1]]())
+
+
+# --- what is installed
+
+
+def test_constraints_and_lock_pin_the_same():
+    """`make lock` writes both; one may be edited by hand, or a package added to pyproject.toml and to neither."""
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line.strip()]
+    pins = [line.removesuffix("\\").strip() for line in lines if "--hash" not in line]
+    hashed = {str(Requirement(line)) for line in pins}
+    plain = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    assert len(plain) > 100
+    assert {str(pin) for pin in plain if pin.name != "torch"} == hashed
+    assert sum("--hash=sha256:" in line for line in lines) > len(hashed)
+    pinned: dict[str, list[str]] = {}
+    for pin in plain:
+        (one,) = pin.specifier
+        pinned.setdefault(canonicalize_name(pin.name), []).append(one.version)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [line for lines in project["optional-dependencies"].values() for line in lines]
+    for wanted in [Requirement(line) for line in (*project["dependencies"], *extras)]:
+        if wanted.name != "cathode":
+            versions = pinned.get(canonicalize_name(wanted.name), [])
+            assert versions, f"{wanted.name}: run `make lock`"
+            assert all(wanted.specifier.contains(version) for version in versions), wanted
 
 
 # --- the house itself
