@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 UV ?= uv
 BIN = $(VENV)/bin
 
-.PHONY: help setup run calibrate test notebook test-slurm full check format package schema lock clean
+.PHONY: help setup run calibrate test notebook test-slurm full check format package docs lock clean
 
 help:             ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -64,9 +64,11 @@ package: setup    ## build sdist and wheel, install the wheel into an empty envi
 	dist/environment/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
 	mkdir dist/folder && cd dist/folder && ../environment/bin/cathode demo && ls results/demo/report.html
 
-schema: setup     ## regenerate the JSON schemas of configuration and results
+docs: setup       ## write what is generated: JSON schemas, config/README.md, docs/api.md, the tables of README.md
 	$(BIN)/cathode schema config > config/schema.json
 	for name in summary overdispersion background_only injection limits; do $(BIN)/cathode schema $$name > schema/$$name.json; done
+	$(BIN)/python tools/write_docs.py
+	$(BIN)/python tools/update_readme.py
 
 LOCK = $(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --quiet --no-annotate --no-header
 

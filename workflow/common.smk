@@ -13,6 +13,11 @@ os.environ.update(
 # this very Python; in the environment and not in the rules, so that another place for it reruns nothing
 os.environ["CATHODE_PYTHON"] = sys.executable
 
+
+envvars:
+    "CATHODE_PYTHON",
+
+
 from cathode.classifier.methods import find_method
 from cathode.config import dump_sections, load_config
 from cathode.density.registry import source_sha256
@@ -92,7 +97,7 @@ def settings(step):
     if {"background", "density_model"} & set(said.sections):
         out["density"] = source_sha256(CONFIG.density_model)
     if said.used:
-        out["folder"] = RUN
+        out["folder"] = lambda wildcards: RUN
     return out
 
 

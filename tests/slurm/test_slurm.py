@@ -280,7 +280,7 @@ def test_a_hunt_survives_every_fault_and_gives_the_bytes_of_a_local_run(slurm, p
             assert (job.get("TresPerJob"), job["Partition"]) == (None, "cpu"), job
     assert {j["NodeList"] for j in records.of_rule("score_pseudo")} == {"gpu1"}
     # short jobs that follow each other went through the queue as one
-    assert any(j["Comment"].startswith("rule_counts_estimate_background") for j in records.jobs())
+    assert any(j["Comment"].startswith("rule_counts_combine_closure_estimate_background") for j in records.jobs())
 
     assert local.wait(240) == 0, (here / "log").read_text()[-3000:]
     expected, found = digests(here), digests(there)

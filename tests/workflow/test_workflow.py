@@ -424,6 +424,15 @@ def test_a_configuration_error_is_one_line(done):
     assert "Traceback" not in bad.stderr
 
 
+def test_snakemakes_linter_misses_one_thing_only(tmp_path):
+    """One environment holds all rules (environment.yaml, apptainer.def): steps of one package, started by one Python."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--lint"]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    found = re.findall(r"^ +\* (.*?):$", run.stdout + run.stderr, re.M)
+    assert set(found) == {"Specify a conda environment or container for each rule."}
+    assert len(found) > 20
+
+
 def test_a_run_that_fails_ends_with_rule_cause_and_log(done):
     table = pd.read_parquet(done / "events.parquet")
     table.loc[5, "a"] = np.nan

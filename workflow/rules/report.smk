@@ -105,6 +105,6 @@ rule timing:
     resources:
         **asks(),
     params:
-        folder=RUN,
+        folder=lambda wildcards: RUN,
     shell:
         '"$CATHODE_PYTHON" -P -m cathode timing {params.folder:q} --out {output:q} > {log:q} 2>&1'
