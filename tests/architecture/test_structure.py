@@ -354,3 +354,9 @@ def test_the_demo_sample_is_small_and_tells_its_settings():
 def test_generated_pages_are_what_the_tools_write(tool):
     """README tables are those of the reference results; config/README.md and docs/api.md what the code says."""
     assert subprocess.run([sys.executable, str(ROOT / "tools" / tool), "--check"], check=False).returncode == 0
+
+
+def test_the_citation_names_this_version():
+    said = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert said["version"] == cathode.__version__
+    assert all(paper["doi"] and paper["url"].startswith("https://arxiv.org/abs/") for paper in said["references"])
