@@ -1,15 +1,17 @@
-"""Write config/README.md and docs/api.md from types and docstrings, or check that they are current.
+"""Write config/README.md, docs/api.md and the rooms in CONTRIBUTING.md from types and docstrings, or check that they are current.
 
 python tools/write_docs.py [--check]
 """
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -175,7 +177,23 @@ def interface() -> str:
     return API_HEAD + "\n".join(_entry(name) for name in ("hunt", "Hunt", *names))
 
 
-PAGES = {"config/README.md": configuration, "docs/api.md": interface}
+def rooms() -> str:
+    """CONTRIBUTING.md with the layers of the package, from the import rules and the first line of each docstring."""
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    rows = []
+    for layer in rules[0]["layers"]:
+        for name in layer.split(" | "):
+            path = ROOT / "cathode" / name
+            source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+            said = (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "").splitlines()[0]
+            rows.append(f"| `{name}{'/' if path.is_dir() else '.py'}` | {_cell(said)} |")
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    before, rest = text.split("<!-- rooms -->")
+    table = "\n".join(["| room | |", "|---|---|", *rows])
+    return f"{before}<!-- rooms -->\n{table}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
+
+
+PAGES = {"config/README.md": configuration, "docs/api.md": interface, "CONTRIBUTING.md": rooms}
 
 
 def main(check: bool) -> int:
