@@ -11,10 +11,12 @@ from conftest import toy_table
 import cathode
 from cathode import ClassifierSettings, ClosureSettings, DensitySettings, Events, StatisticsSettings, Window
 from cathode.classifier.settings import TreeSettings
+from cathode.config import load_config
 from cathode.density.settings import HistogramSettings
 from cathode.events import Labels
 from cathode.intake.prepare import Prepared, prepare_events
 from cathode.intake.settings import DataSettings, InjectionSettings
+from cathode.running.check import describe
 from cathode.steps import STEPS
 from cathode.steps.run import function_of
 
@@ -138,6 +140,43 @@ def test_a_blind_intake_keeps_no_event_of_the_signal_region_and_tells_nothing_of
     for field in ("row", "mass", "features"):
         np.testing.assert_array_equal(getattr(found.events, field), getattr(again.events, field))
     assert found.intake == again.intake
+
+
+def test_a_blind_check_says_the_same_whatever_is_in_the_signal_region(tmp_path, monkeypatch):
+    table = toy_table(6000, 0, 3).drop(columns="label")
+    inside = WINDOW.in_signal(table.m.to_numpy())
+    other = table[~inside | (np.arange(len(table)) % 3 == 0)].copy()  # fewer events there, and other ones
+    other.loc[WINDOW.in_signal(other.m.to_numpy()), ["a", "b", "c"]] = 1000.0
+    said = []
+    for name, content in (("here", table), ("there", other)):
+        folder = tmp_path / name
+        folder.mkdir()
+        content.to_parquet(folder / "events.parquet")
+        monkeypatch.chdir(folder)
+        config = load_config(
+            {
+                "data": {"source": "files", "files": ["events.parquet"], "mass": "m", "features": ["a", "b", "c"]},
+                "windows": {"range": [*WINDOW.range], "signal_regions": [[*WINDOW.signal]]},
+                "closure": {"windows": 4},
+                "blind": True,
+            }
+        )
+        said.append(describe(config))
+    assert "5000 GeV outside the signal regions" in said[0]
+    assert "window m3000: hidden events" in said[0]
+    assert said[0] == said[1]
+
+
+def test_spare_signal_changes_no_count_of_a_search():
+    """Labelled signal that was not injected serves the evaluation only."""
+    p = prepared(toy_table(6000, 400, 5), injection=150)
+    one, two = (
+        cathode.score(p.events, None, spare, window=WINDOW, method="cwola", classifier=CLASSIFIER).splits[0]
+        for spare in (p.spare, p.spare[np.arange(100)])
+    )
+    assert len(one.extra_score) > len(two.extra_score) > 50
+    for field in ("score", "member_score", "ref_score", "row", "fold"):
+        np.testing.assert_array_equal(getattr(one, field), getattr(two, field))
 
 
 @pytest.mark.parametrize("method", ["idealised", "supervised"])
