@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 UV ?= uv
 BIN = $(VENV)/bin
 
-.PHONY: help setup run calibrate test notebook test-slurm full check format package docs lock clean
+.PHONY: help setup run calibrate test test-demo test-slurm full check format package docs lock clean
 
 help:             ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -32,10 +32,10 @@ calibrate: setup  ## pseudo-experiments that prove the p-values (hours on a lapt
 	$(BIN)/snakemake calibrate --cores $(CORES)
 
 test: setup       ## the tests (minutes)
-	$(BIN)/python -m pytest -m "not slow and not slurm and not notebook"
+	$(BIN)/python -m pytest -m "not slow and not slurm and not demo"
 
-notebook: setup   ## execute docs/notebooks (two minutes)
-	$(BIN)/python -m pytest -m notebook tests/notebook
+test-demo: setup  ## the default hunt at full size, by the workflow, by the call and in docs/notebooks (minutes)
+	$(BIN)/python -m pytest -m demo tests/demo
 
 test-slurm: setup ## a hunt with faults on a real Slurm, brought up here (root; Debian: slurm-wlm, munge); skipped without
 	$(BIN)/python -m pytest -m slurm tests/slurm

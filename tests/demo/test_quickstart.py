@@ -23,7 +23,7 @@ def test_it_is_committed_without_outputs_and_needs_ten_calls():
     assert 0 < len(calls) <= 10
 
 
-@pytest.mark.notebook
+@pytest.mark.demo
 def test_it_runs_and_finds_the_signal(tmp_path: Path):
     from nbclient import NotebookClient
 
