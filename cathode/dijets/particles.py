@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cathode.dijets.columns import JET_COLUMNS
 from cathode.dijets.jets import EnergyFlow, find_dijets, lhco_table
-from cathode.errors import DataError, reason
+from cathode.errors import DataError
+from cathode.hdf5 import open_table
 
 log = logging.getLogger(__name__)
 
@@ -61,19 +61,13 @@ def cluster_file(raw: Path, target: Path, *, piece: int = PIECE) -> Path:
 
 def _shape(raw: Path) -> tuple[int, int]:
     """Events and columns of a raw file."""
-    try:
-        with pd.HDFStore(str(raw), mode="r") as opened:
-            store: Any = opened
-            keys = store.keys()
-            storer = store.get_storer(keys[0]) if len(keys) == 1 else None
-            shape = getattr(storer, "shape", None)
-    except Exception as error:  # a damaged file may fail anywhere in its library
-        raise DataError(f"{raw}: not readable as a pandas HDF5 file: {reason(error)}") from error
-    if not isinstance(shape, list) or len(shape) != 2 or shape[1] < 6 or shape[1] % 3 == 2:
+    with open_table(raw) as table:
+        n, width = len(table), len(table.columns)
+    if width < 6 or width % 3 == 2:
         raise DataError(
-            f"{raw}: found a table of shape {shape}, expected (events, 2100 or 2101): pT, eta, phi of every particle and a label"
+            f"{raw}: found a table of {n} events and {width} columns, expected 2100 or 2101: pT, eta, phi of every particle and a label"
         )
-    return int(shape[0]), int(shape[1])
+    return n, width
 
 
 def read_key(key: Path, n: int) -> NDArray[np.int8]:
@@ -89,8 +83,9 @@ def read_key(key: Path, n: int) -> NDArray[np.int8]:
 
 def _cluster(raw: Path, start: int, stop: int, width: int) -> pa.Table:
     """Events `start` to `stop` as a table."""
-    frame: Any = pd.read_hdf(str(raw), start=start, stop=stop)
-    values = frame.to_numpy(dtype=np.float64)
+    with open_table(raw) as opened:
+        columns = opened.read(list(opened.columns), start, stop)
+    values = np.stack([numbers.astype(np.float64) for numbers in columns.values()], axis=1)
     last = values[:, width - width % 3 :]
     if not np.isfinite(values).all() or (values[:, : width - width % 3 : 3] < 0).any():
         raise DataError(f"{raw}: events {start} to {stop} hold negative pT or values that are not finite")
@@ -100,10 +95,10 @@ def _cluster(raw: Path, start: int, stop: int, width: int) -> pa.Table:
     dijets = find_dijets(objects, trigger_pt=0.0, trigger_eta=np.inf, radius=RADIUS)
     table = np.zeros((len(values), len(JET_COLUMNS)), dtype=np.float32)
     table[dijets.event] = lhco_table(dijets)
-    columns: dict[str, NDArray[Any]] = {name: table[:, j] for j, name in enumerate(JET_COLUMNS)}
+    clustered: dict[str, NDArray[Any]] = {name: table[:, j] for j, name in enumerate(JET_COLUMNS)}
     if last.size:
-        columns["label"] = last[:, 0]
-    return pa.table(columns)
+        clustered["label"] = last[:, 0]
+    return pa.table(clustered)
 
 
 def _write(table: pa.Table, path: Path) -> None:

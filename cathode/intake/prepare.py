@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from cathode.errors import DataError
 from cathode.events import Events, Intake, Labels, numbers
 from cathode.generator.generate import Generated, merge_chunks
 from cathode.generator.settings import GeneratorSettings
-from cathode.intake.expressions import evaluate, missing_column, names_in
+from cathode.intake.expressions import Expression, missing_column, parse
 from cathode.intake.files import input_files
 from cathode.intake.official import SETS, Fetched, cached_file, table_file
 from cathode.intake.settings import DataSettings, InjectionSettings
@@ -89,11 +90,10 @@ def prepare_events(
     if data.format != "table" and is_lhco(set(read)):
         # the official mj1 is the leading jet's; derived names win
         read = read | derive_dijet(read)
-    for name, expression in data.define.items():
-        read[name] = evaluate(expression, read, f"data.define.{name}", available)
+    read = read | _defined(data, read, available)
     keep = np.ones(n_read, dtype=bool)
     if data.select is not None:
-        chosen = evaluate(data.select, read, "data.select", available)
+        chosen = parse(data.select, "data.select")(read, available)
         if chosen.dtype != np.bool_:
             raise DataError(f"data.select: {data.select!r} gives {chosen.dtype} values, expected true or false")
         keep = np.asarray(chosen, dtype=bool)
@@ -156,12 +156,37 @@ def _outside(mass: NDArray[np.float64], intervals: tuple[Interval, ...]) -> NDAr
     return np.asarray(~np.any([in_interval(mass, interval) for interval in intervals], axis=0))
 
 
+def _expressions(data: DataSettings) -> dict[str, Expression]:
+    return {name: parse(text, f"data.define.{name}") for name, text in data.define.items()}
+
+
+def _defined(data: DataSettings, read: Columns, available: tuple[str, ...]) -> Columns:
+    """The columns that `data.define` makes, each after those that it is made of, in whatever order they were written.
+
+    Raises DataError for a name that the input has, too, and for columns that are made of each other.
+    """
+    expressions = _expressions(data)
+    for name in expressions:
+        if name in read or name in available:
+            raise DataError(f"data.define.{name}: the input has a column {name}, too; expected another name")
+    try:
+        order = list(TopologicalSorter({name: made.names for name, made in expressions.items()}).static_order())
+    except CycleError as error:
+        circle = " of ".join(reversed(error.args[1]))
+        raise DataError(f"data.define: found {circle}: columns that are made of each other") from error
+    made: Columns = {}
+    for name in order:
+        if name in expressions:
+            made[name] = expressions[name](read | made, available)
+    return made
+
+
 def _read_all(data: DataSettings) -> tuple[tuple[str, ...], Columns]:
     """Names of all columns, and the values of those that the settings name (or the official table needs)."""
     wanted = {data.mass, *data.features, *([data.label] if data.label else [])}
-    for where, expression in ((f"data.define.{k}", e) for k, e in data.define.items()):
-        wanted |= set(names_in(expression, where))
-    wanted |= set(names_in(data.select, "data.select")) if data.select is not None else set()
+    for expression in _expressions(data).values():
+        wanted |= set(expression.names)
+    wanted |= set(parse(data.select, "data.select").names) if data.select is not None else set()
 
     def choose(names: tuple[str, ...]) -> list[str]:
         official = set(JET_COLUMNS) if data.format != "table" and is_lhco(set(names)) else set()

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cathode.errors import DataError, reason
+from cathode.hdf5 import open_table
 
 Columns = dict[str, NDArray[np.generic]]
 Choose = Callable[[tuple[str, ...]], Sequence[str]]
@@ -98,24 +98,9 @@ def _read_numpy(path: Path, key: str | None, choose: Choose) -> Table:
 
 
 def _read_hdf5(path: Path, key: str | None, choose: Choose) -> Table:
-    import pandas as pd
-
-    with h5py.File(path) as file:
-        groups = {name: node for name, node in file.items() if isinstance(node, h5py.Group)}
-        keys = [name for name, node in groups.items() if "pandas_type" in node.attrs]
-        if not keys:
-            if key is not None and key not in file:
-                raise DataError(f"{path}: data.key {key} not found, the file has {', '.join(file)}")
-            found = file[key] if key else file
-            if isinstance(found, h5py.Dataset):
-                named = found.dtype.names
-                return _arrays({n: found[n] for n in named} if named else {"": found}, choose)
-            return _arrays({n: d for n, d in found.items() if isinstance(d, h5py.Dataset)}, choose)
-    if key is None and len(keys) > 1:
-        raise DataError(f"{path}: found keys {', '.join(keys)}, expected data.key to name one")
-    if key is not None and key not in keys:
-        raise DataError(f"{path}: data.key {key} not found, the file has {', '.join(keys)}")
-    return _frame(pd.read_hdf(path, key or keys[0]), choose)
+    with open_table(path, key) as table:
+        names = tuple(table.columns)
+        return Table(names, table.read(choose(names)))
 
 
 def _read_root(path: Path, key: str | None, choose: Choose) -> Table:

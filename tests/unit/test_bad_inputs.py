@@ -142,7 +142,7 @@ CASES = {
     "empty file": (lambda f: (f / "events.parquet").touch(), {}, ["not readable as parquet"]),
     "text in a parquet": (lambda f: (f / "events.parquet").write_text("a,b\n1,2\n"), {}, ["not readable as parquet"]),
     "truncated parquet": (cut_short("events.parquet", parquet), {}, ["not readable as parquet"]),
-    "truncated HDF5": (cut_short("events.h5", hdf), data(files=["events.h5"]), ["not readable as h5"]),
+    "truncated HDF5": (cut_short("events.h5", hdf), data(files=["events.h5"]), ["not readable as HDF5"]),
     "HDF5 with two keys": (two_keys, data(files=["events.h5"]), ["found keys", "one", "two", "data.key"]),
     "HDF5 key": (two_keys, data(files=["events.h5"], key="three"), ["data.key three not found", "one"]),
     "plain HDF5 key": (plain_hdf, data(files=["events.h5"], key="tree"), ["data.key tree not found"]),

@@ -59,6 +59,22 @@ def test_several_files_are_one_table(table, tmp_path):
     assert len(prepare(str(tmp_path / "p*.parquet")).events) == ((table.m >= RANGE[0]) & (table.m < RANGE[1])).sum()
 
 
+def test_columns_are_defined_after_what_they_are_made_of_in_any_order(table, write):
+    path = write(table, ".parquet")
+    ways = ({"x": "y / 10", "y": "a * b"}, {"y": "a * b", "x": "y / 10"})
+    one, two = (prepare(path, define=define, features=("x", "y")).events for define in ways)
+    np.testing.assert_array_equal(one.features, two.features)
+    kept = table.loc[one.row]
+    np.testing.assert_allclose(one.features[:, 0], kept.a * kept.b / 10)
+    for define, message in (
+        ({"x": "y", "y": "z", "z": "x"}, r"data\.define: found .* of .*: columns that are made of each other"),
+        ({"x": "x + 1"}, "made of each other"),
+        ({"a": "b + 1"}, r"data\.define\.a: the input has a column a, too"),
+    ):
+        with pytest.raises(DataError, match=message):
+            prepare(path, define=define, features=("b", "c"))
+
+
 def test_define_and_select_are_evaluated(table, write):
     path = write(table, ".parquet")
     found = prepare(path, define={"ab": "a * b + 1"}, select="(a > 0) & (m < 4000)", features=("ab", "c")).events
