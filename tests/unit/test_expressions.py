@@ -59,7 +59,7 @@ def _larger(parts: tuple[st.SearchStrategy[str], st.SearchStrategy[str]]) -> tup
 
 LEVELS: list[tuple[st.SearchStrategy[str], st.SearchStrategy[str]]] = [(numbers_, truths_)]
 for _ in range(4):
-    LEVELS.append(_larger(LEVELS[-1]))  # type: ignore[arg-type]
+    LEVELS.append(_larger(LEVELS[-1]))
 EXPRESSIONS = st.one_of(*LEVELS[-1])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -51,23 +52,21 @@ def check_same(path: Path, expected: pd.DataFrame, key: str | None = None) -> No
 @pytest.mark.parametrize(
     "how", ["fixed", "table", "data columns", "some data columns", "compressed", "appended", "below"]
 )
-def test_what_pandas_writes_comes_back(tmp_path, how):
+def test_what_pandas_writes_comes_back(tmp_path: Path, how: str) -> None:
     path, table, key = tmp_path / "t.h5", frame(), "df"
     if how == "appended":
         with pd.HDFStore(str(path)) as store:
             store.append("df", table[:20])
             store.append("df", table[20:])
     else:
-        more: dict[str, object] = {
-            "fixed": {},
+        ways: dict[str, dict[str, Any]] = {
             "table": {"format": "table"},
             "data columns": {"format": "table", "data_columns": True},
             "some data columns": {"format": "table", "data_columns": ["a", "i"]},
             "compressed": {"complevel": 5, "complib": "zlib"},
-            "below": {},
-        }[how]
+        }
         key = "some/where/df" if how == "below" else "df"
-        table.to_hdf(path, key=key, **more)
+        table.to_hdf(path, key=key, **ways.get(how, {}))
     check_same(path, table)
     check_same(path, table, key)
     with open_table(path) as opened:
@@ -120,7 +119,7 @@ def planted(path: Path, where: str) -> None:
     table = frame()
     table.to_hdf(path, key="df", format="table" if where.startswith("table") else "fixed")
     if where == "object column":
-        table.assign(text=["x"] * N, odd=[Canary()] * N).to_hdf(path, key="df", mode="w")
+        table.assign(text=["x"] * N, odd=np.array([Canary()] * N, dtype=object)).to_hdf(path, key="df", mode="w")
         return
     with h5py.File(path, "r+") as file:
         match where:
