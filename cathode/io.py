@@ -1,8 +1,8 @@
 """Artefacts as files: typed objects in parquet, npz or JSON, each with a header, written whole or not at all.
 
 The header is one sorted JSON string: schema `cathode/<kind>/<version>`, the step that made the file with the package's
-version, and the SHA-256 of every input. It holds no time, host or path, so equal inputs give equal bytes. Files are
-written to a temporary name and renamed: nothing unfinished ever carries a final name. What a class is stored as stands beside it
+version, and the SHA-256 of every input, of the settings, of the code and of the content, which is checked by whoever reads it. It holds no
+time, host or path, so equal inputs give equal bytes. Files are written to a temporary name and renamed: nothing unfinished ever carries a final name. What a class is stored as stands beside it
 (`cathode.artefacts`), so that reading one kind imports no other.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import glob
-import hashlib
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cathode.artefacts import Kind, kind_of
+from cathode.checksums import is_whole, of_array, sealed
 from cathode.density.registry import Density, stored_class
 from cathode.errors import ArtefactError, reason
 from cathode.results import Page, Picture, Workspace
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _ROWS = 1 << 20  # rows written at once
+UNSEALED = ("timing",)  # what differs from run to run is not part of a document's checksum
 _ZIP64 = 1 << 30  # bytes of an array from which its entry in an archive is of the large kind
 
 
@@ -46,17 +47,15 @@ class Made:
         step: that made it.
         version: of the package.
         inputs: checksums by name.
+        settings: checksum of all that the step was told; empty where it was no step of a workflow.
+        code: checksum of the code that the step imports; likewise.
     """
 
     step: str
     version: str
     inputs: dict[str, str]
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    settings: str = ""
+    code: str = ""
 
 
 def write(obj: Any, path: Path, made: Made) -> None:
@@ -71,12 +70,12 @@ def write(obj: Any, path: Path, made: Made) -> None:
 
 def _write(obj: Any, path: Path, made: Made) -> None:
     kind = kind_of(type(obj))
-    header = json.dumps({"schema": kind.schema, "made": dataclasses.asdict(made)}, sort_keys=True)
+    header = {"schema": kind.schema, "made": dataclasses.asdict(made)}
     if kind.form == "folder":
         for name, content in obj.files.items():
             _replace(path / name, functools.partial(_write_bytes, content))
         return
-    writers: dict[str, Callable[[Any, Path, str], None]] = {
+    writers: dict[str, Callable[[Any, Path, dict[str, Any]], None]] = {
         "parquet": _write_parquet,
         "npz": _write_npz,
         "json": _write_json,
@@ -135,8 +134,8 @@ def read_column(path: Path, cls: type, name: str) -> np.ndarray[Any, Any]:
     kind = kind_of(cls)
     try:
         file = pq.ParquetFile(path, pre_buffer=False)
-        _check(_schema_of((file.schema_arrow.metadata or {}).get(b"cathode", b"").decode()), kind, path)
-        return _column(file, name)
+        header, _ = _parquet_header(file, kind, path)
+        return _column(file, name, header, path)
     except ArtefactError:
         raise
     except Exception as error:
@@ -145,19 +144,29 @@ def read_column(path: Path, cls: type, name: str) -> np.ndarray[Any, Any]:
         ) from error
 
 
-def _check(found: Any, kind: Kind, path: Path) -> None:
+def _check(header: dict[str, Any], kind: Kind, path: Path, *besides: str) -> None:
+    """Refuse another kind of file, and content that is not what was written."""
+    found = header.get("schema")
     if found != kind.schema:
         raise ArtefactError(f"{path}: expected {kind.schema}, found {found or 'a file without header'}")
+    if "sha256" not in header:
+        raise ArtefactError(
+            f"{path}: found no checksum, expected one: made by an earlier version; a rerun makes it anew"
+        )
+    if not is_whole(header, *besides):
+        raise _changed(path)
 
 
-def _schema_of(header: str) -> Any:
-    return json.loads(header)["schema"] if header else None
+def _changed(path: Path) -> ArtefactError:
+    return ArtefactError(
+        f"{path}: its content is not what was written: damaged or edited; delete it, and a rerun makes it anew"
+    )
 
 
 # --- parquet: one column per feature
 
 
-def _write_parquet(obj: Any, path: Path, header: str) -> None:
+def _write_parquet(obj: Any, path: Path, header: dict[str, Any]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -171,7 +180,8 @@ def _write_parquet(obj: Any, path: Path, header: str) -> None:
             columns[field.name if field.name not in columns else f"_{field.name}"] = value
         else:
             constant[field.name] = value
-    metadata = {"cathode": header, "constant": json.dumps(constant, sort_keys=True)}
+    header |= {"constant": constant, "columns": {name: of_array(values) for name, values in columns.items()}}
+    metadata = {"cathode": json.dumps(sealed(json.loads(json.dumps(header))), sort_keys=True)}
     n = max(map(len, columns.values()), default=0)
     writer = None
     try:
@@ -189,9 +199,7 @@ def _read_parquet(path: Path, cls: type, kind: Kind) -> Any:
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(path, pre_buffer=False)  # buffers would be kept as long as the file is open
-    metadata = file.schema_arrow.metadata or {}
-    _check(_schema_of(metadata.get(b"cathode", b"").decode()), kind, path)
-    constant = json.loads(metadata[b"constant"])
+    header, constant = _parquet_header(file, kind, path)
     values: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
         if field.name == "names":
@@ -205,23 +213,34 @@ def _read_parquet(path: Path, cls: type, kind: Kind) -> Any:
             kind_of_column = file.schema_arrow.field(names[0]).type.to_pandas_dtype() if names else np.float64
             values["features"] = np.empty((file.metadata.num_rows, len(names)), dtype=kind_of_column)
             for j, name in enumerate(names):
-                _fill(values["features"][:, j], file, name)
+                _fill(values["features"][:, j], file, name, header, path)
         else:
-            values[field.name] = _column(file, field.name)
+            values[field.name] = _column(file, field.name, header, path)
     return cls(**values)
 
 
-def _column(file: pq.ParquetFile, name: str) -> np.ndarray[Any, Any]:
+def _parquet_header(file: pq.ParquetFile, kind: Kind, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The header of a file, and the fields that are no columns."""
+    header = json.loads((file.schema_arrow.metadata or {}).get(b"cathode", b"{}"))
+    _check(header, kind, path)
+    return header, header["constant"]
+
+
+def _column(file: pq.ParquetFile, name: str, header: dict[str, Any], path: Path) -> np.ndarray[Any, Any]:
     kind_of_column = file.schema_arrow.field(name).type.to_pandas_dtype()
-    return _fill(np.empty(file.metadata.num_rows, dtype=kind_of_column), file, name)
+    return _fill(np.empty(file.metadata.num_rows, dtype=kind_of_column), file, name, header, path)
 
 
-def _fill(out: np.ndarray[Any, Any], file: pq.ParquetFile, name: str) -> np.ndarray[Any, Any]:
-    """Read a column into `out` piece by piece, so that a large file is never in memory twice."""
+def _fill(
+    out: np.ndarray[Any, Any], file: pq.ParquetFile, name: str, header: dict[str, Any], path: Path
+) -> np.ndarray[Any, Any]:
+    """Read a column into `out` piece by piece, so that a large file is never in memory twice, and check it."""
     start = 0
     for piece in file.iter_batches(columns=[name], batch_size=_ROWS):
         out[start : start + len(piece)] = piece.column(0).to_numpy(zero_copy_only=False)
         start += len(piece)
+    if start != len(out) or of_array(out) != header["columns"].get(name):
+        raise _changed(path)
     return out
 
 
@@ -279,13 +298,15 @@ def _class_of(name: str, hint: Any, density_model: str) -> Any:
     return found
 
 
-def _write_npz(obj: Any, path: Path, header: str) -> None:
+def _write_npz(obj: Any, path: Path, header: dict[str, Any]) -> None:
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     tree = json.dumps(_encode(obj, arrays), sort_keys=True)
-    text = {name: np.frombuffer(value.encode(), dtype=np.uint8) for name, value in (("header", header), ("tree", tree))}
+    arrays["tree"] = np.frombuffer(tree.encode(), dtype=np.uint8)
+    header = sealed(header | {"arrays": {name: of_array(array) for name, array in arrays.items()}})
+    text = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
     # not np.savez: what it writes into the archive's headers depends on Python's patch release
     with zipfile.ZipFile(path, "w") as archive:
-        for name, array in (text | arrays).items():
+        for name, array in ({"header": text} | arrays).items():
             entry = zipfile.ZipInfo(f"{name}.npy")
             with archive.open(entry, "w", force_zip64=array.nbytes > _ZIP64) as stream:
                 np.lib.format.write_array(stream, array, allow_pickle=False)
@@ -293,38 +314,46 @@ def _write_npz(obj: Any, path: Path, header: str) -> None:
 
 def _read_npz(path: Path, cls: type, kind: Kind, density_model: str) -> Any:
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        _check(_schema_of(bytes(file["header"]).decode() if "header" in file.files else ""), kind, path)
-        tree = json.loads(bytes(file["tree"]).decode())
-        return _decode(tree, cls, {k: file[k] for k in file.files}, density_model)
+        header = json.loads(bytes(file["header"])) if "header" in file.files else {}
+        _check(header, kind, path)
+        arrays = {name: file[name] for name in header["arrays"]}
+        if {name: of_array(array) for name, array in arrays.items()} != header["arrays"]:
+            raise _changed(path)
+        return _decode(json.loads(bytes(arrays["tree"])), cls, arrays, density_model)
 
 
 # --- JSON
 
 
-def _write_json(obj: Any, path: Path, header: str) -> None:
-    tree = json.loads(header) | {"content": dump(type(obj), obj)}
+def _write_json(obj: Any, path: Path, header: dict[str, Any]) -> None:
+    tree = sealed(header | {"content": dump(type(obj), obj)})
     path.write_text(json.dumps(tree, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _read_json(path: Path, cls: type, kind: Kind) -> Any:
-    tree = json.loads(path.read_text(encoding="utf-8"))
-    _check(tree.get("schema") if isinstance(tree, dict) else None, kind, path)
+    tree = _json_object(path)
+    _check(tree, kind, path)
     return _validated(tree["content"], cls, kind, path)
 
 
-def _write_document(obj: Any, path: Path, header: str) -> None:
+def _write_document(obj: Any, path: Path, header: dict[str, Any]) -> None:
     """A published file: its keys are the fields of the class, and it must be what the class, and so its schema, says."""
     kind = kind_of(type(obj))
     tree = dump(type(obj), obj)
     _validated(tree, type(obj), kind, path)
-    text = json.dumps({"schema": kind.schema} | tree, indent=1, sort_keys=True, allow_nan=False)
+    text = json.dumps(sealed({"schema": kind.schema} | tree, *UNSEALED), indent=1, sort_keys=True, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
 def _read_document(path: Path, cls: type, kind: Kind) -> Any:
+    tree = _json_object(path)
+    _check(tree, kind, path, *UNSEALED)
+    return _validated({k: v for k, v in tree.items() if k not in ("schema", "sha256")}, cls, kind, path)
+
+
+def _json_object(path: Path) -> dict[str, Any]:
     tree = json.loads(path.read_text(encoding="utf-8"))
-    _check(tree.pop("schema", None) if isinstance(tree, dict) else None, kind, path)
-    return _validated(tree, cls, kind, path)
+    return tree if isinstance(tree, dict) else {}
 
 
 def _validated(tree: Any, cls: type, kind: Kind, path: Path) -> Any:
@@ -337,7 +366,7 @@ def _validated(tree: Any, cls: type, kind: Kind, path: Path) -> Any:
 # --- formats of their own
 
 
-def _write_raw(obj: Page | Workspace, path: Path, header: str) -> None:
+def _write_raw(obj: Page | Workspace, path: Path, header: dict[str, Any]) -> None:
     text = obj.text if isinstance(obj, Page) else json.dumps(obj.tree, indent=1, sort_keys=True, allow_nan=False) + "\n"
     path.write_text(text, encoding="utf-8")
 

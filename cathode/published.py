@@ -18,8 +18,12 @@ def document_schema(cls: type) -> dict[str, Any]:
     """Schema of a published result, its own identifier included."""
     kind = kind_of(cls)
     identifier = {"const": kind.schema, "description": "format and version of this file"}
-    schema = json_schema(cls, f"cathode {kind.name.replace('_', ' ')}", {"schema": identifier})
-    return schema | {"required": ["schema", *schema.get("required", [])]}
+    checksum = {
+        "type": "string",
+        "description": "of everything else in this file but `timing`; a file that was edited is refused where it is read",
+    }
+    schema = json_schema(cls, f"cathode {kind.name.replace('_', ' ')}", {"schema": identifier, "sha256": checksum})
+    return schema | {"required": ["schema", "sha256", *schema.get("required", [])]}
 
 
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"config": config_schema} | {

@@ -14,7 +14,7 @@ from typing import Any
 
 from cathode.errors import ConfigError
 from cathode.steps import STEPS
-from cathode.steps.declared import Declared, declared
+from cathode.steps.declared import Declared, code_sha256, declared
 
 log = logging.getLogger("cathode")
 
@@ -54,13 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser, step: str) -> None:
 def run_step(step: str, arguments: argparse.Namespace) -> None:
     """Read, compute, write."""
     from cathode import io
+    from cathode.checksums import of_file, of_tree
     from cathode.running.job import describe_job
     from cathode.running.usage import write_record
     from cathode.version import __version__
 
     said = declared(step)
     keywords: dict[str, Any] = {w: getattr(arguments, w) for w in said.wildcards}
-    keywords |= load_sections(said, getattr(arguments, "config", None), getattr(arguments, "window", None))
+    sections = read_sections(said, getattr(arguments, "config", None), getattr(arguments, "window", None))
+    keywords |= load_sections(said, sections)
     model = keywords.pop("density_model", "histogram")
     inputs: dict[str, str] = {}
     positional = []
@@ -70,12 +72,13 @@ def run_step(step: str, arguments: argparse.Namespace) -> None:
         paths = [Path(p) for p in (given if several else [given] if given else [])]
         read = [io.read(path, kind, density_model=model) for path in paths]
         for i, path in enumerate(paths):
-            inputs[f"{parameter.name}[{i}]" if len(paths) > 1 else parameter.name] = io.sha256(path)
+            inputs[f"{parameter.name}[{i}]" if len(paths) > 1 else parameter.name] = of_file(path)
         positional.append(read if several else read[0] if read else None)
     if said.used and arguments.folder:
         keywords["used"] = _used(Path(arguments.folder), keywords["config"])
     result = function_of(step)(*positional, **keywords)
-    _write(result, [Path(p) for p in arguments.out], io.Made(step, __version__, inputs))
+    made = io.Made(step, __version__, inputs, settings=of_tree(sections), code=code_sha256(step))
+    _write(result, [Path(p) for p in arguments.out], made)
     if job := describe_job():
         log.info(write_record(step, job))
 
@@ -86,26 +89,28 @@ def function_of(step: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def load_sections(said: Declared, text: str | None, window: str | None) -> dict[str, Any]:
-    """Settings from inline JSON (exactly the declared sections) or from a configuration file."""
+def read_sections(said: Declared, text: str | None, window: str | None) -> dict[str, Any]:
+    """Plain values of the declared sections: from inline JSON (exactly these), or from a configuration file."""
     if not said.sections or text is None:
         return {}
-    from cathode.config import load_config, load_section
+    from cathode.config import dump_sections, load_config
 
     if text.lstrip().startswith("{"):
         given = json.loads(text)
         if set(given) != set(said.sections):
             raise ConfigError(f"--config: found sections {sorted(given)}, expected exactly {sorted(said.sections)}")
-        return {name: load_section(name, given[name]) for name in said.sections}
+        return dict(given)
     config = load_config(text)
-    out = {name: getattr(config, name) for name in said.sections if name not in ("window", "config")}
-    if "config" in said.sections:
-        out["config"] = config
-    if "window" in said.sections:
-        if window not in config.regions:
-            raise ConfigError(f"--window: found {window}, expected one of {', '.join(config.regions)}")
-        out["window"] = config.regions[window]
-    return out
+    if "window" in said.sections and window not in config.regions:
+        raise ConfigError(f"--window: found {window}, expected one of {', '.join(config.regions)}")
+    return dump_sections(config, said.sections, window)
+
+
+def load_sections(said: Declared, sections: dict[str, Any]) -> dict[str, Any]:
+    """Settings from their plain values."""
+    from cathode.config import load_section
+
+    return {name: load_section(name, sections[name]) for name in said.sections if name in sections}
 
 
 def _artefacts(step: str) -> list[inspect.Parameter]:

@@ -28,7 +28,7 @@ from cathode.schema import dataclasses_in, descriptions
 from cathode.steps import STEPS, WILDCARDS
 from cathode.steps import declared as declaring
 from cathode.steps.declared import code_sha256, declared
-from cathode.steps.run import function_of, load_sections
+from cathode.steps.run import function_of, load_sections, read_sections
 
 RULES = {
     name: body
@@ -78,7 +78,7 @@ def test_the_declaration_read_from_the_source_is_that_of_the_function(step):
         == [k for k in keywords if k not in (*WILDCARDS, "used")] + ["density_model"] * reads_density
     )
     sections = dump_sections(load_config({}), said.sections, "m3500")
-    loaded = load_sections(said, json.dumps(sections), None)
+    loaded = load_sections(said, read_sections(said, json.dumps(sections), None))
     assert dump_sections(load_config({}), said.sections, "m3500") == sections
     assert set(loaded) == set(said.sections)
 
@@ -121,7 +121,7 @@ def test_a_misspelt_command_is_told_the_nearest(capsys, monkeypatch):
 
 def test_a_step_refuses_sections_it_did_not_declare():
     with pytest.raises(ConfigError, match="expected exactly"):
-        load_sections(declared("fit_truth"), '{"seed": 1, "device": "cpu"}', "m3500")
+        read_sections(declared("fit_truth"), '{"seed": 1, "device": "cpu"}', "m3500")
 
 
 # --- what reruns when code changes

@@ -21,6 +21,7 @@ from cathode.calibration.results import (
     PseudoExperiment,
     PseudoExperiments,
 )
+from cathode.checksums import sealed
 from cathode.classifier.scores import MethodScores, SplitScores
 from cathode.density.ensemble import DensityEnsemble
 from cathode.errors import ArtefactError
@@ -208,10 +209,48 @@ def test_a_missing_file_and_another_version_are_refused(tmp_path):
 def test_a_document_of_another_kind_or_age_is_refused_by_its_key(change, message, tmp_path):
     path = tmp_path / "summary.json"
     io.write(SUMMARY, path, MADE)
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    path.write_text(json.dumps(sealed(json.loads(path.read_text()) | change, *io.UNSEALED)))
     with pytest.raises(ArtefactError, match=message) as caught:
         io.read(path, Summary)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["closure", "summary"])
+def test_an_edited_number_is_refused(name, tmp_path):
+    obj, _ = ARTEFACTS[name]
+    path = tmp_path / "a.json"
+    io.write(obj, path, MADE)
+    text = path.read_text()
+    (key,) = re.findall(r'^ +"(?:n_sr|n_events|p_homogeneous)": [0-9.]+', text, re.M)[:1]
+    path.write_text(text.replace(key, re.sub(r"[0-9.]+$", "7", key)))
+    with pytest.raises(ArtefactError, match="its content is not what was written"):
+        io.read(path, type(obj))
+    path.write_text(json.dumps(json.loads(text)))  # other white space is no other content
+    assert io.read(path, type(obj)) == obj
+    tree = json.loads(text)
+    del tree["sha256"]
+    path.write_text(json.dumps(tree))
+    with pytest.raises(ArtefactError, match="found no checksum"):
+        io.read(path, type(obj))
+
+
+@pytest.mark.parametrize("name", sorted(set(ARTEFACTS)))
+def test_no_flipped_bit_changes_what_is_read(name, tmp_path):
+    """Every one is refused, or changes nothing that is read; among others in compressed pages, which often still decompress."""
+    obj, suffix = ARTEFACTS[name]
+    path = tmp_path / f"a.{suffix}"
+    io.write(obj, path, MADE)
+    whole, rng = path.read_bytes(), np.random.default_rng(len(name))
+    refused = 0
+    for position in rng.choice(8 * len(whole), size=80, replace=False):
+        content = bytearray(whole)
+        content[position // 8] ^= 1 << (position % 8)
+        path.write_bytes(bytes(content))
+        try:
+            assert equal(io.read(path, type(obj)), obj)
+        except ArtefactError as error:
+            refused += "\n" not in str(error)
+    assert refused > 40
 
 
 def test_what_its_schema_does_not_allow_is_not_written(tmp_path):
