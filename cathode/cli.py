@@ -167,6 +167,17 @@ def _add_show(parser: argparse.ArgumentParser) -> Run:
     return run
 
 
+def _add_verify(parser: argparse.ArgumentParser) -> Run:
+    parser.add_argument("folder", nargs="?", default="results/demo", help="folder of the run")
+
+    def run(arguments: argparse.Namespace) -> None:
+        from cathode.steps.records import verify_run
+
+        print(verify_run(Path(arguments.folder)))
+
+    return run
+
+
 def _add_timing(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("folder", nargs="?", default="results/demo", help="folder of the run")
     parser.add_argument("--out", metavar="FILE", help="write a web page instead of printing a table")
@@ -219,6 +230,10 @@ _COMMANDS: dict[str, tuple[str, Add]] = {
     "check": ("read configuration and data, say what will be hunted", _add_check),
     "cluster": ("check a Slurm profile against the cluster before anything is submitted", _add_cluster),
     "show": ("print the header of an artefact and what is inside", _add_show),
+    "verify": (
+        "whether a run's files are whole, and made of each other with the settings that its summary states",
+        _add_verify,
+    ),
     "timing": (
         "time and memory of a finished run, per rule and window: measured, estimated, in queues, on GPUs",
         _add_timing,

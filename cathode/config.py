@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import typing
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,7 +21,7 @@ from cathode.classifier.methods import find_method, searches
 from cathode.classifier.settings import ClassifierSettings
 from cathode.density.registry import is_transportable, settings_of
 from cathode.density.settings import DensitySettings
-from cathode.errors import ConfigError, nearest
+from cathode.errors import ConfigError, nearest, shown
 from cathode.generator.settings import GeneratorSettings
 from cathode.inference.settings import ClosureSettings
 from cathode.intake.settings import DataSettings, InjectionSettings
@@ -30,6 +31,7 @@ from cathode.stats.settings import CalibrationSettings, StatisticsSettings
 from cathode.template.settings import TemplateSettings
 
 DEMO_SIGNAL = 360
+_RUN = re.compile(r"\w[\w.+-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,21 @@ class Config:
     device: typing.Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
-        if not self.run or any(c in self.run for c in "/\\ "):
-            raise ConfigError(f"run: found {self.run!r}, expected a name without slashes or spaces")
+        if not _RUN.fullmatch(self.run):
+            raise ConfigError(
+                f"run: found {shown(self.run)}, expected a name of letters, digits, _ . + and -, not beginning with . + or -"
+            )
+        if not self.results_dir.strip() or any(c in "{}" or not c.isprintable() for c in self.results_dir):
+            raise ConfigError(
+                f"results_dir: found {shown(self.results_dir)}, expected a folder without braces (Snakemake's placeholders) and control characters"
+            )
         for eps in self.working_points:
             if not 0 < eps < 1:
                 raise ConfigError(f"working_points: found {eps:g}, expected numbers strictly between 0 and 1")
-        if not self.working_points or len(set(self.working_points)) < len(self.working_points):
-            raise ConfigError("working_points: expected at least one, none repeated")
+        if not self.working_points or len({f"{eps:g}" for eps in self.working_points}) < len(self.working_points):
+            raise ConfigError(
+                "working_points: expected at least one, none repeated in six digits, by which their files are named"
+            )
         for method in self.methods:
             if find_method(method).uses_labels and self.data.label is None:
                 raise ConfigError(f"methods: {method} needs truth labels, expected data.label to name their column")
@@ -139,12 +149,18 @@ class Config:
     def generated_folder(self) -> str:
         """Where generated events go; runs with the same simulation share them."""
         tree = json.dumps(dump(GeneratorSettings, self.simulation), sort_keys=True)
-        return f"{self.results_dir}/generated/{hashlib.sha256(tree.encode()).hexdigest()[:12]}"
+        return f"{self._results}/generated/{hashlib.sha256(tree.encode()).hexdigest()[:12]}"
 
     @property
     def folder(self) -> str:
         """Where the results of this run go."""
-        return f"{self.results_dir}/{self.run}"
+        return f"{self._results}/{self.run}" if self._results != "." else self.run
+
+    @property
+    def _results(self) -> str:
+        """`results_dir` without `~`, doubled slashes, or a leading dash that a command would take for an option."""
+        path = str(Path(self.results_dir).expanduser())
+        return f"./{path}" if path.startswith("-") else path
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, defaults included."""

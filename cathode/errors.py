@@ -5,10 +5,14 @@ from collections.abc import Iterable
 
 
 class CathodeError(Exception):
-    """A problem that the user can mend: the message says what was found, what was expected, and where, in one line."""
+    """A problem that the user can mend: the message says what was found, what was expected, and where, in one line.
+
+    Names of others may stand in it, so what would steer a terminal is written out.
+    """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))
+        line = " ".join(message.splitlines())
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
 
 class ConfigError(CathodeError):
@@ -37,3 +41,8 @@ def nearest(name: object, known: Iterable[object]) -> str:
     """Words for the known name nearest to a misspelt one; empty where none is near."""
     near = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
     return f" (did you mean {near[0]}?)" if near else ""
+
+
+def shown(text: str) -> str:
+    """A text of somebody else's in a message: quoted, its control characters escaped, and not longer than 80 characters."""
+    return repr(text if len(text) <= 80 else text[:77] + "...")

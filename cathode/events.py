@@ -148,12 +148,14 @@ class Intake:
         dropped: how many of the others went, by reason: `select` (the configuration's selection), `range` (mass outside), `injection`
             (labelled signal that was left out).
         duplicates: kept events that repeat an earlier one exactly.
+        inputs: SHA-256 of every file that was read, by its name; empty for tables in memory and generated events.
     """
 
     read: int | None
     kept: int
     dropped: dict[str, int] | None
     duplicates: int
+    inputs: dict[str, str] | None = field(default_factory=dict)
 
 
 class Role(IntEnum):

@@ -14,8 +14,6 @@ import glob
 import json
 import os
 import shutil
-import types
-import typing
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,8 +24,9 @@ import numpy as np
 
 from cathode.artefacts import Kind, kind_of
 from cathode.checksums import is_whole, of_array, sealed
-from cathode.density.registry import Density, stored_class
 from cathode.errors import ArtefactError, reason
+from cathode.headers import read_header
+from cathode.nested import decode, encode
 from cathode.results import Page, Picture, Workspace
 from cathode.schema import MismatchError, dump, parse
 
@@ -144,11 +143,38 @@ def read_column(path: Path, cls: type, name: str) -> np.ndarray[Any, Any]:
         ) from error
 
 
+def check_content(path: Path) -> None:
+    """Raise ArtefactError unless an artefact holds what was written into it, whatever its kind."""
+    header = read_header(path)
+    _check_seal(header, path, *(() if "made" in header else UNSEALED))
+    try:
+        whole = True
+        if path.suffix == ".npz":
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+                whole = all(of_array(file[name]) == checksum for name, checksum in header["arrays"].items())
+        elif path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            parquet = pq.ParquetFile(path, pre_buffer=False)
+            for name in header["columns"]:
+                _column(parquet, name, header, path)
+    except ArtefactError:
+        raise
+    except Exception as error:
+        raise _changed(path) from error
+    if not whole:
+        raise _changed(path)
+
+
 def _check(header: dict[str, Any], kind: Kind, path: Path, *besides: str) -> None:
     """Refuse another kind of file, and content that is not what was written."""
     found = header.get("schema")
     if found != kind.schema:
         raise ArtefactError(f"{path}: expected {kind.schema}, found {found or 'a file without header'}")
+    _check_seal(header, path, *besides)
+
+
+def _check_seal(header: dict[str, Any], path: Path, *besides: str) -> None:
     if "sha256" not in header:
         raise ArtefactError(
             f"{path}: found no checksum, expected one: made by an earlier version; a rerun makes it anew"
@@ -244,63 +270,12 @@ def _fill(
     return out
 
 
-# --- npz: any nesting of dataclasses, dictionaries and lists around arrays; an array that occurs twice is stored once
-
-
-def _encode(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
-    if isinstance(value, np.ndarray):
-        key = next((k for k, v in arrays.items() if v is value), f"a{len(arrays):05d}")
-        arrays[key] = np.ascontiguousarray(value)
-        return {"$array": key}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: _encode(getattr(value, f.name), arrays) for f in dataclasses.fields(value)}
-        return {"$type": type(value).__name__, "fields": fields}
-    if isinstance(value, dict):
-        return {"$dict": {k: _encode(v, arrays) for k, v in value.items()}}
-    if isinstance(value, tuple):
-        return {"$tuple": [_encode(v, arrays) for v in value]}
-    if isinstance(value, list):
-        return [_encode(v, arrays) for v in value]
-    return value
-
-
-def _decode(value: Any, hint: Any, arrays: Any, density_model: str) -> Any:
-    """The object that was encoded, of the type that the annotation `hint` allows and of no other."""
-
-    def each(values: Any) -> list[Any]:
-        inner = typing.get_args(hint)
-        return [_decode(v, inner[0] if inner else None, arrays, density_model) for v in values]
-
-    if isinstance(value, list):
-        return each(value)
-    if not isinstance(value, dict):
-        return value
-    if "$array" in value:
-        return arrays[value["$array"]]
-    if "$dict" in value:
-        inner = (*typing.get_args(hint), None, None)[1]
-        return {k: _decode(v, inner, arrays, density_model) for k, v in value["$dict"].items()}
-    if "$tuple" in value:
-        return tuple(each(value["$tuple"]))
-    cls = _class_of(value["$type"], hint, density_model)
-    hints = typing.get_type_hints(cls)
-    fields = {k: _decode(v, hints.get(k), arrays, density_model) for k, v in value["fields"].items()}
-    return cls(**fields)
-
-
-def _class_of(name: str, hint: Any, density_model: str) -> Any:
-    options: tuple[Any, ...] = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    found = next((o for o in options if hasattr(o, "__dataclass_fields__") and o.__name__ == name), None)
-    if hint is Density:
-        found = stored_class(name, density_model)
-    if found is None:
-        raise ArtefactError(f"found an object of class {name}, expected {getattr(hint, '__name__', hint)}")
-    return found
+# --- npz: arrays, and the tree of objects around them
 
 
 def _write_npz(obj: Any, path: Path, header: dict[str, Any]) -> None:
     arrays: dict[str, np.ndarray[Any, Any]] = {}
-    tree = json.dumps(_encode(obj, arrays), sort_keys=True)
+    tree = json.dumps(encode(obj, arrays), sort_keys=True)
     arrays["tree"] = np.frombuffer(tree.encode(), dtype=np.uint8)
     header = sealed(header | {"arrays": {name: of_array(array) for name, array in arrays.items()}})
     text = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
@@ -319,7 +294,7 @@ def _read_npz(path: Path, cls: type, kind: Kind, density_model: str) -> Any:
         arrays = {name: file[name] for name in header["arrays"]}
         if {name: of_array(array) for name, array in arrays.items()} != header["arrays"]:
             raise _changed(path)
-        return _decode(json.loads(bytes(arrays["tree"])), cls, arrays, density_model)
+        return decode(json.loads(bytes(arrays["tree"])), cls, arrays, density_model)
 
 
 # --- JSON

@@ -2,6 +2,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 # torch and numpy with several threads per job fight over the cores: one thread per job, parallel over jobs
 os.environ.update(
@@ -23,14 +24,19 @@ from cathode.config import dump_sections, load_config
 from cathode.density.registry import source_sha256
 from cathode.errors import CathodeError
 from cathode.generator.settings import PROCESSES, require_packages
-from cathode.intake.files import input_files
+from cathode.intake.files import input_files, input_sha256
 from cathode.intake.official import SETS
+from cathode.steps.records import refuse_foreign_files, refuse_inputs_in_run_folder
 from cathode.running.failures import FailedJob, describe_failures
 from cathode.steps.declared import code_sha256, declared
 
 try:
     CONFIG = load_config(dict(config))
-    DATA_FILES = [str(path) for path in input_files(CONFIG.data)]
+    DATA_FILES = input_files(CONFIG.data)
+    refuse_inputs_in_run_folder(CONFIG, DATA_FILES)
+    INPUTS = list(input_sha256(DATA_FILES).values())
+    if workflow.is_main_process:
+        refuse_foreign_files(CONFIG, INPUTS, Path(".snakemake/metadata"))
     if CONFIG.data.source == "pythia":
         require_packages()
 except CathodeError as error:

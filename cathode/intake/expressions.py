@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cathode.errors import DataError
+from cathode.errors import DataError, shown
 
 Columns = dict[str, NDArray[np.generic]]
 Value = NDArray[Any]  # 64-bit floats, or true and false
@@ -279,11 +279,6 @@ def _check_kind(values: NDArray[Any], name: str, where: str) -> None:
 
 def _as_number(values: NDArray[np.generic]) -> Value:
     return values.astype(np.bool_ if values.dtype.kind == "b" else np.float64, copy=False)
-
-
-def shown(text: str) -> str:
-    """A text of somebody else's in a message: quoted, its control characters escaped, and not longer than 80 characters."""
-    return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
 def missing_column(name: str, columns: Iterable[str]) -> str:

@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import json
 import logging
-import os
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from cathode.artefacts import artefact
 from cathode.errors import ConfigError, DataError
+from cathode.intake.files import cache_folder
 from cathode.intake.settings import DataSettings
 
 log = logging.getLogger(__name__)
@@ -57,8 +57,7 @@ SETS = {
 
 def cached_file(data: DataSettings, name: str, *, key: bool = False) -> Path:
     """Where the file of a set, or the key to its labels, is or will be."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(data.cache) if data.cache else Path(base) / "cathode"
+    folder = Path(data.cache).expanduser() if data.cache else cache_folder()
     return folder / SETS[name].record / (SETS[name].key or "" if key else SETS[name].file)
 
 

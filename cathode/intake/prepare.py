@@ -18,7 +18,7 @@ from cathode.events import Events, Intake, Labels, numbers
 from cathode.generator.generate import Generated, merge_chunks
 from cathode.generator.settings import GeneratorSettings
 from cathode.intake.expressions import Expression, missing_column, parse
-from cathode.intake.files import input_files
+from cathode.intake.files import input_files, input_sha256
 from cathode.intake.official import SETS, Fetched, cached_file, table_file
 from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.intake.tables import Columns, Table, read_table
@@ -81,7 +81,8 @@ def prepare_events(
     generated events, or a table in memory.
     """
     where = str(data.files[0]) if data.source == "files" else describe_source(data)
-    available, read = _read_all(data) if columns is None else (tuple(columns), columns)
+    read_files = _files(data) if columns is None else []
+    available, read = _read_all(data, read_files) if columns is None else (tuple(columns), columns)
     if data.format == "lhco" and not is_lhco(set(available)):
         raise DataError(f"{where}: data.format lhco expects the 15 official columns, found {', '.join(available)}")
     if not read:
@@ -148,6 +149,7 @@ def prepare_events(
         kept=len(events),
         dropped=None if blinded else dropped | {"injection": len(spare)},
         duplicates=n_duplicates,
+        inputs=None if blinded else input_sha256(read_files) if columns is None else {},
     )
     return Prepared(events=events, labels=labels, spare=spare, intake=intake)
 
@@ -181,7 +183,11 @@ def _defined(data: DataSettings, read: Columns, available: tuple[str, ...]) -> C
     return made
 
 
-def _read_all(data: DataSettings) -> tuple[tuple[str, ...], Columns]:
+def _files(data: DataSettings) -> list[Path]:
+    return [table_file(data, name) for name in data.sets] if data.source == "lhco" else input_files(data)
+
+
+def _read_all(data: DataSettings, files: list[Path]) -> tuple[tuple[str, ...], Columns]:
     """Names of all columns, and the values of those that the settings name (or the official table needs)."""
     wanted = {data.mass, *data.features, *([data.label] if data.label else [])}
     for expression in _expressions(data).values():
@@ -192,7 +198,6 @@ def _read_all(data: DataSettings) -> tuple[tuple[str, ...], Columns]:
         official = set(JET_COLUMNS) if data.format != "table" and is_lhco(set(names)) else set()
         return [name for name in dict.fromkeys(names) if name in wanted | official]
 
-    files = [table_file(data, name) for name in data.sets] if data.source == "lhco" else input_files(data)
     parts = [read_table(path, data.key, choose) for path in files]
     if data.source == "lhco":
         parts = [_with_label(part, data, name) for part, name in zip(parts, data.sets, strict=True)]

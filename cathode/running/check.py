@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from joblib import cpu_count
 
 from cathode import io
 from cathode.config import Config, load_config
-from cathode.errors import ArtefactError, CathodeError, DataError
+from cathode.errors import CathodeError, DataError
 from cathode.events import Events
 from cathode.generator.settings import PROCESSES, require_packages
+from cathode.headers import read_header
 from cathode.inference.pseudo import pseudo_regions
 from cathode.intake.official import SETS, cached_file, clustered_file
 from cathode.intake.prepare import describe_source, prepare_events
@@ -141,27 +141,16 @@ def describe_artefact(path: Path) -> str:
 
     Raises ArtefactError for a file that is none.
     """
-    if not path.is_file():
-        raise ArtefactError(f"{path}: no such file")
-    try:
-        if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
+    header = read_header(path)
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
 
-            schema = pq.read_schema(path)
-            header = json.loads((schema.metadata or {}).get(b"cathode", b"{}"))
-            body: list[str] = [f"  {f.name}: {f.type}" for f in schema]
-            body.append(f"  {pq.read_metadata(path).num_rows} rows")
-        elif path.suffix == ".npz":
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                header = json.loads(bytes(file["header"]).decode()) if "header" in file.files else {}
-                body = [f"  {k}: {file[k].dtype} {file[k].shape}" for k in file.files if k not in ("header", "tree")]
-        else:
-            tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            header = {k: tree.get(k) for k in ("schema", "made")}
-            content = tree.get("content", tree)
-            body = [f"  {key}: {json.dumps(value)[:100]}" for key, value in content.items()]
-    except Exception as error:  # anything may be wrong with a foreign file
-        raise ArtefactError(f"{path}: not a cathode artefact ({type(error).__name__}: {error})") from error
-    if not str(header.get("schema", "")).startswith("cathode/"):
-        raise ArtefactError(f"{path}: found no schema of cathode in it, expected an artefact or a result of a run")
+        schema = pq.read_schema(path)
+        body = [f"  {f.name}: {f.type}" for f in schema] + [f"  {pq.read_metadata(path).num_rows} rows"]
+    elif path.suffix == ".npz":
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            body = [f"  {k}: {file[k].dtype} {file[k].shape}" for k in file.files if k not in ("header", "tree")]
+    else:
+        content = header.get("content", {k: v for k, v in header.items() if k not in ("schema", "made", "sha256")})
+        body = [f"  {key}: {json.dumps(value)[:100]}" for key, value in content.items()]
     return "\n".join([f"{path}: {header['schema']}", f"  made: {json.dumps(header.get('made'))}", *body])

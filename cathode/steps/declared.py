@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[1]
 _TARGET = re.compile(r"(cathode(?:\.\w+)+):\w+")
 _EDGE = (
     "io.py",
+    "nested.py",
+    "checksums.py",
     "artefacts.py",
     "steps/run.py",
 )  # how every step reads and writes; what these import is none of its business

@@ -77,6 +77,8 @@ def run_step(step: str, arguments: argparse.Namespace) -> None:
     if said.used and arguments.folder:
         keywords["used"] = _used(Path(arguments.folder), keywords["config"])
     result = function_of(step)(*positional, **keywords)
+    for obj in result if isinstance(result, tuple) else (result,):
+        inputs |= getattr(obj, "inputs", None) or {}  # files that are no artefacts
     made = io.Made(step, __version__, inputs, settings=of_tree(sections), code=code_sha256(step))
     _write(result, [Path(p) for p in arguments.out], made)
     if job := describe_job():

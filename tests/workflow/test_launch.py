@@ -97,7 +97,7 @@ def test_what_cannot_be_hunted_is_one_line_and_leaves_nothing(installed, folder,
     [
         ("absent.json", None, "no such file"),
         ("other.json", b"{}", "found no schema of cathode"),
-        ("list.json", b"[1]", "not a cathode artefact"),
+        ("list.json", b"[1]", "found no schema of cathode"),
         ("other.npz", b"PK\x05\x06" + bytes(18), "found no schema of cathode"),
         ("text.parquet", b"a,b\n1,2\n", "not a cathode artefact"),
     ],

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,8 @@ def test_the_call_says_the_same_to_the_last_digit(done):
     ):
         found = cathode.hunt(given, cores=cores, progress=False, **keys)
         assert found.results == summary.hunts
-        assert (found.z_global, found.summary.intake) == (summary.z_global, summary.intake)
+        assert found.z_global == summary.z_global
+        assert replace(found.summary.intake, inputs={}) == replace(summary.intake, inputs={})
     workspace = json.loads((done / "results" / "toy" / "workspaces" / "m3000_cathode_0.01.json").read_text())
     assert found.workspace(key=0.01) == workspace
     assert found.save(done / "saved") == done / "saved"

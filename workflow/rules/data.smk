@@ -51,7 +51,6 @@ rule generate:
 rule prepare:
     """Read and validate the events; labels and spare signal go to files of their own."""
     input:
-        files=DATA_FILES,
         generated=generated_chunks(),
         fetched=fetched_sets(),
     output:
@@ -67,5 +66,6 @@ rule prepare:
         **asks(minutes=30),
     params:
         **settings("prepare"),
+        inputs=INPUTS,  # the user's files by content; their names may hold anything
     shell:
         command("prepare")

@@ -1,0 +1,182 @@
+"""What the files of a run were made of, against what the configuration says: nothing old or foreign is taken for a result of this run.
+
+Snakemake reruns what it remembers to have made otherwise. It remembers nothing of files that were made from another working directory,
+or before `.snakemake` was removed; these say themselves, in their headers, what they were made of.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cathode.checksums import of_file, of_tree
+from cathode.config import Config, dump_sections, load_config
+from cathode.errors import ArtefactError, CathodeError, ConfigError
+from cathode.headers import read_header
+from cathode.steps import STEPS
+from cathode.steps.declared import code_sha256, declared
+
+_PUBLISHED = ("plots", "workspaces", "benchmarks", "logs")  # no artefacts with a header
+_OUTPUTS = ("events.parquet", "labels.parquet", "spare.parquet", "intake.json", "summary.json")
+
+
+def refuse_inputs_in_run_folder(config: Config, inputs: Sequence[Path]) -> None:
+    """Raise ConfigError for an input that a run would overwrite or delete: one inside its own folder, by whatever path or link."""
+    folder = Path(config.folder).resolve()
+    for path in inputs:
+        for place in (path.absolute(), path.resolve()):
+            if place.is_relative_to(folder):
+                raise ConfigError(
+                    f"data.files: {path} lies in {config.folder}, where this run writes its results; expected another run, or the file elsewhere"
+                )
+
+
+def refuse_foreign_files(config: Config, inputs: Sequence[str], metadata: Path) -> None:
+    """Raise ArtefactError for files in the run's folder that are no run's, or that were made of something else and would not be made anew.
+
+    `inputs` are the checksums of the input files; `metadata` is the folder of Snakemake's records.
+    """
+    folder = Path(config.folder)
+    for name in _OUTPUTS:
+        path = folder / name
+        if path.exists() and not _is_ours(path):
+            raise ArtefactError(
+                f"{path}: is no file of a run, and would be overwritten; expected another run or results_dir, or it elsewhere"
+            )
+    for path, header in artefacts_of(folder):
+        made = header["made"]
+        if made["step"] not in STEPS or not made.get("settings"):
+            continue
+        window = path.relative_to(folder).parts[0]
+        differs = _differences(made, config, window if window in config.regions else None, inputs, path.name)
+        if differs and not _would_be_made_anew(path, made, metadata, inputs_only=differs == ["input files"]):
+            raise ArtefactError(
+                f"{path}: was made with other {' and '.join(differs)} than this run's, and Snakemake has no record of it here (another working "
+                f"directory, or .snakemake was removed); expected another run or results_dir, or {folder} removed"
+            )
+
+
+def artefacts_of(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Files of a run that have a header, with it. Damaged ones are left to whoever reads them."""
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder).parts
+        if inside[0] in _PUBLISHED or path.suffix not in (".parquet", ".npz", ".json") or path.name.startswith("."):
+            continue
+        try:
+            header = read_header(path)
+        except ArtefactError:
+            continue
+        if "made" in header:
+            yield path, header
+
+
+def verify_run(folder: Path) -> str:
+    """Walk from the summary of a run to its inputs. Returns what was found whole; raises ArtefactError for the first thing that does not fit."""
+    from cathode import io
+    from cathode.results import Summary
+
+    summary: Summary = io.read(folder / "summary.json", Summary)
+    config = load_config(summary.config)
+    found = list(artefacts_of(folder))
+    if not found:
+        raise ArtefactError(f"{folder}: found no artefacts, expected the folder of a run")
+    documents = [path for path in folder.rglob("*.json") if path.relative_to(folder).parts[0] not in _PUBLISHED]
+    here = {of_file(path) for path in [*documents, *(path for path, _ in found)]}
+    here |= set((summary.intake.inputs or {}).values())
+    for path, header in found:
+        io.check_content(path)
+        made = header["made"]
+        window = path.relative_to(folder).parts[0]
+        differs = _differences(made, config, window if window in config.regions else None, None, path.name, code=False)
+        if made["step"] in STEPS and made.get("settings") and differs:
+            raise ArtefactError(f"{path}: was made with other settings than summary.json says")
+        for name, checksum in made["inputs"].items():
+            if checksum not in here and not _outside(name):
+                raise ArtefactError(
+                    f"{path}: was made of {name} with SHA-256 {checksum[:12]}..., which is not in {folder}"
+                )
+    hunts = {of_tree(entry) for path, _ in found if path.name == "hunts.json" for entry in _entries(path)}
+    for hunt in json.loads((folder / "summary.json").read_text(encoding="utf-8"))["hunts"]:
+        if of_tree(hunt | {"truth": None}) not in hunts:
+            raise ArtefactError(
+                f"{folder / 'summary.json'}: {hunt['window']} {hunt['method']} {hunt['eps_bkg']:g} is in no hunts.json of the run"
+            )
+    lines = [
+        f"{folder}: {len(found)} artefacts whole, each made of files that are here, with the settings of summary.json"
+    ]
+    lines += [f"input {name}: SHA-256 {checksum}" for name, checksum in (summary.intake.inputs or {}).items()]
+    return "\n".join(lines)
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["content"]["entries"]
+    return entries
+
+
+def _outside(name: str) -> bool:
+    """Whether an input is shared between runs and lies outside their folders."""
+    return name.startswith("generated")
+
+
+def _differences(
+    made: dict[str, Any],
+    config: Config,
+    window: str | None,
+    inputs: Sequence[str] | None,
+    name: str,
+    *,
+    code: bool = True,
+) -> list[str]:
+    said = declared(made["step"]) if made["step"] in STEPS else None
+    if said is None or ("window" in said.sections and window is None):
+        return []
+    out = []
+    if made["settings"] != of_tree(dump_sections(config, said.sections, window)):
+        out.append("settings")
+    if code and made["code"] != code_sha256(made["step"]):
+        out.append("code")
+    if inputs and name == "intake.json" and made["inputs"] and set(inputs) - set(made["inputs"].values()):
+        out.append("input files")
+    return out
+
+
+def _would_be_made_anew(path: Path, made: dict[str, Any], metadata: Path, *, inputs_only: bool) -> bool:
+    """Whether Snakemake remembers the file as it is, so that it sees what changed."""
+    record = _record_of(path, metadata)
+    if record is None:
+        return False
+    if inputs_only:
+        return True
+    remembered = [of_tree({})]  # a step without sections
+    for text in record.get("params") or []:
+        try:
+            value = ast.literal_eval(text)
+            remembered.append(value if value == made["code"] else of_tree(json.loads(value)))
+        except (ValueError, SyntaxError, TypeError):
+            continue
+    return made["code"] in remembered and made["settings"] in remembered
+
+
+def _record_of(path: Path, metadata: Path) -> dict[str, Any] | None:
+    """Snakemake's record of a file: below its metadata folder, under the path in base 64, cut into pieces where it is long."""
+    name = base64.urlsafe_b64encode(str(path).encode()).decode()
+    for length in (254, len(name) or 1):
+        pieces = [name[i : i + length] for i in range(0, len(name), length)]
+        place = metadata.joinpath(*(f"@{piece}" for piece in pieces[:-1]), pieces[-1])
+        try:
+            record: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+            return record
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return str(read_header(path).get("schema", "")).startswith("cathode/")
+    except CathodeError:
+        return False

@@ -1,0 +1,197 @@
+"""Results know what they were made of: whatever happens to inputs, records and folders, nothing old or foreign passes for a result."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, toy_table
+from test_workflow import CONFIG, planned
+
+from cathode.checksums import sealed
+
+NAME = "ev{x} $y; 'z'.parquet"
+RESULTS = "out \"dir\"/$HOME 'q' -&>"
+HUNT = CONFIG | {
+    "methods": ["cwola"], "working_points": [0.1], "results_dir": RESULTS,
+    "data": CONFIG["data"] | {"files": [NAME]},
+    "closure": CONFIG["closure"] | {"per_job": 4},
+    "classifier": CONFIG["classifier"] | {"splits": 1},
+}  # fmt: skip
+
+
+def snakemake(folder: Path, *arguments: str, **changes: object) -> subprocess.CompletedProcess[str]:
+    (folder / "my.yaml").write_text(yaml.safe_dump(HUNT | changes))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--configfile", "my.yaml"]
+    return subprocess.run(
+        [*command, "--cores", "2", *arguments], capture_output=True, text=True, cwd=folder, check=False
+    )
+
+
+def plan(folder: Path, **changes: object) -> dict[str, int]:
+    run = snakemake(folder, "--dry-run", **changes)
+    assert run.returncode == 0, run.stderr[-2000:]
+    said = run.stdout + run.stderr
+    return {} if "Nothing to be done" in said else planned(said)
+
+
+def refusal(folder: Path, **changes: object) -> str:
+    run = snakemake(folder, "--dry-run", **changes)
+    assert run.returncode == 2, run.stderr[-2000:]
+    assert "Traceback" not in run.stderr
+    (line,) = [line for line in run.stderr.splitlines() if line.startswith("cathode:")]
+    return line
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A finished hunt in a folder, with an input and a results folder whose names mean something to a shell, to Snakemake and to formats."""
+    folder = tmp_path_factory.mktemp("hunt") / "my {hunt} $x 'y' \"z\" üß"
+    folder.mkdir()
+    toy_table(9000, 150, 1).to_parquet(folder / NAME)
+    run = snakemake(folder)
+    assert run.returncode == 0, run.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    """A copy of it to spoil: times, records and all."""
+    shutil.copytree(made, tmp_path / "copy", symlinks=True)
+    return tmp_path / "copy"
+
+
+def test_names_that_mean_something_to_a_shell_are_names(made):
+    assert {path.name for path in made.iterdir()} == {NAME, "my.yaml", 'out "dir"', ".snakemake"}
+    run = made / RESULTS / "toy"
+    assert (run / "report.html").is_file()
+    assert {path.name for path in (made / 'out "dir"').iterdir()} == {Path(RESULTS).name}
+    summary = json.loads((run / "summary.json").read_text())
+    assert list(summary["intake"]["inputs"]) == [NAME]
+    assert plan(made) == {}
+
+
+def test_an_input_replaced_by_an_older_file_is_hunted_anew(copy):
+    times = (copy / NAME).stat()
+    toy_table(9000, 100, 2).to_parquet(copy / NAME)
+    os.utime(copy / NAME, (times.st_mtime - 1e6, times.st_mtime - 1e6))
+    assert {"prepare", "score", "summarise", "report"} <= set(plan(copy))
+    shutil.rmtree(copy / ".snakemake")
+    assert "intake.json: was made with other input files than this run's" in refusal(copy)
+
+
+def test_the_same_content_under_another_date_is_not(copy):
+    os.utime(copy / NAME)
+    assert plan(copy) == {}
+
+
+def test_results_from_the_future_are_made_anew_where_a_setting_changes(copy):
+    for path in (copy / RESULTS).rglob("*"):
+        os.utime(path, (time.time() + 1e7,) * 2)
+    jobs = plan(copy, data=HUNT["data"] | {"select": "a > -2"})
+    assert {"prepare", "score", "score_pseudo", "infer", "summarise", "report"} <= set(jobs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"data": HUNT["data"] | {"select": "a > -2"}}, "settings"),
+        ({"classifier": HUNT["classifier"] | {"members": 5}}, "settings"),
+        ({"statistics": {"shift": "positive"}}, "settings"),
+        ({"seed": 2}, "settings"),
+    ],
+    ids=["select", "classifier", "statistics", "seed"],
+)
+def test_without_snakemakes_records_a_changed_setting_is_refused(copy, changes, named):
+    shutil.rmtree(copy / ".snakemake")
+    assert f"was made with other {named} than this run's, and Snakemake has no record of it here" in refusal(
+        copy, **changes
+    )
+    assert plan(copy) == {}
+
+
+def test_another_working_directory_with_another_configuration_is_refused(made, tmp_path):
+    shutil.copy(made / NAME, tmp_path)
+    there = {"results_dir": str(made / 'out "dir"' / Path(RESULTS).name)}
+    assert plan(tmp_path, results_dir=str(tmp_path / "elsewhere")) != {}
+    if "{" in there["results_dir"]:
+        (tmp_path / "link").symlink_to(there["results_dir"])
+        there = {"results_dir": "link"}
+    assert plan(tmp_path, **there) == {}
+    assert "was made with other settings" in refusal(tmp_path, seed=3, **there)
+
+
+def test_an_input_in_the_runs_own_folder_is_refused_and_kept(tmp_path):
+    table = toy_table(3000, 150, 1)
+    (tmp_path / "mine").mkdir()
+    table.to_parquet(tmp_path / "mine" / "events.parquet")
+    content = (tmp_path / "mine" / "events.parquet").read_bytes()
+    (tmp_path / "link").symlink_to("mine")
+    (tmp_path / "file.parquet").symlink_to("mine/events.parquet")
+    spellings = [
+        "mine/events.parquet", "./mine/events.parquet", str(tmp_path / "mine" / "events.parquet"), "mine/*.parquet",
+        "link/events.parquet", "mine/../mine/events.parquet", "file.parquet",
+    ]  # fmt: skip
+    for spelling in spellings:
+        for places in ({"run": "mine", "results_dir": "."}, {"run": "mine", "results_dir": str(tmp_path)}):
+            line = refusal(tmp_path, data=HUNT["data"] | {"files": [spelling]}, **places)
+            assert "where this run writes its results" in line, spelling
+    assert (tmp_path / "mine" / "events.parquet").read_bytes() == content
+
+
+def test_a_folder_with_files_of_somebody_else_is_refused_and_left_alone(tmp_path):
+    toy_table(3000, 150, 1).to_parquet(tmp_path / NAME)
+    (tmp_path / "results" / "toy").mkdir(parents=True)
+    precious = tmp_path / "results" / "toy" / "events.parquet"
+    toy_table(10, 0, 1).to_parquet(precious)
+    content = precious.read_bytes()
+    assert "events.parquet: is no file of a run, and would be overwritten" in refusal(tmp_path, results_dir="results")
+    assert precious.read_bytes() == content
+
+
+def verify(folder: Path) -> tuple[int, str]:
+    command = [sys.executable, "-m", "cathode", "verify", f"{RESULTS}/toy"]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    assert "Traceback" not in run.stderr
+    return run.returncode, run.stdout + run.stderr
+
+
+def test_verify_walks_from_the_summary_to_the_inputs(copy):
+    run = copy / RESULTS / "toy"
+    code, said = verify(copy)
+    assert code == 0, said
+    assert f"input {NAME}: SHA-256 " in said
+    whole = (run / "m3000" / "cwola" / "closure.json").read_text()
+    tree = json.loads(whole)
+    # a part of another run, itself whole
+    other = sealed(tree | {"made": tree["made"] | {"inputs": {"tests": "0" * 64}}})
+    (run / "m3000" / "cwola" / "closure.json").write_text(json.dumps(other))
+    code, said = verify(copy)
+    assert code == 2
+    assert "background.json: was made of closure with SHA-256" in said
+    (run / "m3000" / "cwola" / "closure.json").write_text(whole)
+    assert verify(copy)[0] == 0
+    # a summary edited by somebody who knows about checksums
+    summary = json.loads((run / "summary.json").read_text())
+    text = (run / "summary.json").read_text()
+    summary["hunts"][0]["n_obs"] += 100
+    (run / "summary.json").write_text(json.dumps(summary))
+    assert "its content is not what was written" in verify(copy)[1]
+    (run / "summary.json").write_text(json.dumps(sealed(summary, "timing")))
+    code, said = verify(copy)
+    assert code == 2
+    assert "is in no hunts.json of the run" in said
+    (run / "summary.json").write_text(text)
+    with (run / "events.parquet").open("r+b") as file:
+        file.seek(2000)
+        byte = file.read(1)
+        file.seek(2000)
+        file.write(bytes([byte[0] ^ 4]))
+    assert "events.parquet: its content is not what was written" in verify(copy)[1]
