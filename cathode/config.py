@@ -15,8 +15,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cathode.classifier.methods import find_method, searches
 from cathode.classifier.settings import ClassifierSettings
 from cathode.density.registry import is_transportable, settings_of
@@ -28,6 +26,7 @@ from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.regions import Interval, Window, WindowSettings
 from cathode.schema import MismatchError, dump, json_schema, parse
 from cathode.stats.settings import CalibrationSettings, StatisticsSettings
+from cathode.strict_yaml import read_yaml
 from cathode.template.settings import TemplateSettings
 
 DEMO_SIGNAL = 360
@@ -176,13 +175,7 @@ def load_config(source: str | Path | dict[str, Any] | None = None) -> Config:
     """Config from a YAML file, a mapping, or nothing (all defaults). Raises ConfigError with file and key."""
     where, tree = "configuration", source
     if isinstance(source, str | Path):
-        where = str(source)
-        try:
-            tree = yaml.safe_load(Path(source).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{where}: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
+        where, tree = str(source), read_yaml(source)
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         raise ConfigError(f"{where}: found {type(tree).__name__}, expected keys and values")

@@ -26,11 +26,14 @@ from cathode.errors import CathodeError
 from cathode.generator.settings import PROCESSES, require_packages
 from cathode.intake.files import input_files, input_sha256
 from cathode.intake.official import SETS
+from cathode.strict_yaml import read_yaml
 from cathode.steps.records import refuse_foreign_files, refuse_inputs_in_run_folder
 from cathode.running.failures import FailedJob, describe_failures
 from cathode.steps.declared import code_sha256, declared
 
 try:
+    for path in workflow.overwrite_configfiles:
+        read_yaml(path)  # Snakemake's own reader takes the last of two equal keys
     CONFIG = load_config(dict(config))
     DATA_FILES = input_files(CONFIG.data)
     refuse_inputs_in_run_folder(CONFIG, DATA_FILES)

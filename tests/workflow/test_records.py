@@ -146,6 +146,23 @@ def test_an_input_in_the_runs_own_folder_is_refused_and_kept(tmp_path):
     assert (tmp_path / "mine" / "events.parquet").read_bytes() == content
 
 
+def test_a_key_that_stands_twice_is_refused_by_snakemake_too(tmp_path):
+    (tmp_path / "my.yaml").write_text("seed: 1\nrun: a\nseed: 2\n")
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--configfile",
+        "my.yaml",
+        "-n",
+    ]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert run.returncode == 2
+    assert "cathode: my.yaml: found 'seed' twice, in line 1 and in line 3; expected it once" in run.stderr
+
+
 def test_a_folder_with_files_of_somebody_else_is_refused_and_left_alone(tmp_path):
     toy_table(3000, 150, 1).to_parquet(tmp_path / NAME)
     (tmp_path / "results" / "toy").mkdir(parents=True)
