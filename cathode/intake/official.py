@@ -1,4 +1,8 @@
-"""The official LHC Olympics files: fetched once from their archive, checked and kept."""
+"""The official LHC Olympics files: fetched once from their archive, checked and kept.
+
+Their checksums are those of the archive's record, asked for over https: the files themselves were never at hand where this was written, so
+no SHA-256 of theirs stands here. What was fetched is remembered by its SHA-256 and checked ever after.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import hashlib
 import http.client
 import json
 import logging
+import re
+import shutil
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -13,15 +19,18 @@ from pathlib import Path
 from typing import Any
 
 from cathode.artefacts import artefact
-from cathode.errors import ConfigError, DataError
+from cathode.errors import ConfigError, DataError, shown
 from cathode.intake.files import cache_folder
-from cathode.intake.settings import DataSettings
+from cathode.intake.settings import DataSettings, is_safe_address
 
 log = logging.getLogger(__name__)
 
 _BLOCK = 1 << 20
 _TRIES = 5
 _TIMEOUT = 60
+_LARGEST_RECORD = 10 << 20
+_LARGEST_FILE = 100 << 30
+_DIGITS = {"md5": 32, "sha256": 64, "sha512": 128}  # hexadecimal ones of a checksum
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,16 @@ SETS = {
         for i in (1, 2, 3)
     },
 }
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What a record says of a file."""
+
+    size: int
+    kind: str
+    digest: str
+    link: str
 
 
 def cached_file(data: DataSettings, name: str, *, key: bool = False) -> Path:
@@ -131,13 +150,12 @@ def fetch_file(data: DataSettings, name: str, *, key: bool = False) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         entry = _entry(data.archive, SETS[name].record, target.name, by_hand)
         part = target.with_name(target.name + ".part")
-        _download(entry["links"]["self"], part, int(entry["size"]), by_hand)
-        kind, _, checksum = str(entry["checksum"]).rpartition(":")
-        found = _digest(part, kind or "md5")
-        if found != checksum:
+        _download(entry.link, part, entry.size, by_hand)
+        found = _digest(part, entry.kind)
+        if found != entry.digest:
             part.unlink()
             raise DataError(
-                f"{target.name}: {kind or 'md5'} is {found}, expected {checksum}: damaged on the way, removed"
+                f"{target.name}: {entry.kind} is {found}, expected {entry.digest}: damaged on the way, removed"
             )
         remembered.write_text(_digest(part, "sha256") + "\n", encoding="utf-8")
         part.replace(target)
@@ -151,20 +169,68 @@ def _digest(path: Path, kind: str) -> str:
         return hashlib.file_digest(file, kind).hexdigest()
 
 
-def _entry(archive: str, record: str, file: str, by_hand: str) -> dict[str, Any]:
+class _NoDetour(urllib.request.HTTPRedirectHandler):
+    """Follows a redirection only to an address that could have been asked for at first."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if not is_safe_address(newurl):
+            fp.close()
+            raise DataError(
+                f"{req.full_url}: found a redirection to {shown(newurl)}, which is not allowed; expected one to https://"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _open(url: str, headers: dict[str, str] | None = None) -> Any:
+    """Ask an https server (or, in tests, one on this machine); no other kind of address is opened, whoever names it."""
+    _check_address(url, "address")
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        _NoDetour(),
+    ):
+        opener.add_handler(handler)
+    return opener.open(urllib.request.Request(url, headers=headers or {}), timeout=_TIMEOUT)
+
+
+def _check_address(url: Any, what: str) -> None:
+    if not isinstance(url, str) or not is_safe_address(url):
+        raise DataError(f"found the {what} {shown(str(url))}, expected one that starts with https://")
+
+
+def _entry(archive: str, record: str, file: str, by_hand: str) -> _Entry:
     """What the archive's record says of a file: size, checksum and address."""
     url = f"{archive}/api/records/{record}"
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
-            content = json.loads(answer.read())
-        files = {f["key"]: f for f in content["files"]}
+        with _open(url) as answer:
+            text = answer.read(_LARGEST_RECORD + 1)
+        if len(text) > _LARGEST_RECORD:
+            raise DataError(f"{url}: found more than {_LARGEST_RECORD} bytes, expected a record; {by_hand}")
+        files = {f["key"]: f for f in json.loads(text)["files"]}
         entry = files[file]
-        int(entry["size"]), str(entry["checksum"]), entry["links"]["self"]
+        size, checksum, link = entry["size"], entry["checksum"], entry["links"]["self"]
+        kind, _, digest = checksum.rpartition(":")
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         raise DataError(f"{file}: cannot be fetched from {url} ({error}); {by_hand}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{url}: the answer is no record with {file} and its size and checksum; {by_hand}") from error
-    return dict(entry)
+    if type(size) is not int or not 0 < size <= _LARGEST_FILE:
+        raise DataError(
+            f"{url}: found the size {shown(str(size))} of {file}, expected 1 to {_LARGEST_FILE} bytes; {by_hand}"
+        )
+    digits = _DIGITS.get(kind or "md5")
+    if digits is None or not re.fullmatch(f"[0-9a-f]{{{digits}}}", digest):
+        raise DataError(
+            f"{url}: found the checksum {shown(checksum)} of {file}, expected one of {', '.join(_DIGITS)}; {by_hand}"
+        )
+    _check_address(link, f"link to {file}")
+    return _Entry(size=size, kind=kind or "md5", digest=digest, link=link)
 
 
 def _download(url: str, part: Path, size: int, by_hand: str) -> None:
@@ -173,27 +239,34 @@ def _download(url: str, part: Path, size: int, by_hand: str) -> None:
         start = part.stat().st_size if part.exists() else 0
         if start >= size:
             break
-        request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+        if shutil.disk_usage(part.parent).free < size - start:
+            raise DataError(
+                f"{part.parent}: found too little room for {part.name}, expected {(size - start) >> 20} MB free"
+            )
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+            with _open(url, {"Range": f"bytes={start}-"} if start else {}) as answer:
                 if answer.headers.get_content_type() == "text/html":
                     raise DataError(f"{url}: the answer is a web page, not a file; {by_hand}")
                 with part.open("ab" if start and answer.status == 206 else "wb") as out:
                     _copy(answer, out, size, part.name)
         except (OSError, http.client.HTTPException) as error:
-            if isinstance(error, urllib.error.HTTPError) and error.code < 500:
-                raise DataError(f"{url}: {error}; {by_hand}") from error
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+                if error.code < 500:
+                    raise DataError(f"{url}: {error}; {by_hand}") from error
             log.warning("%s: %s, attempt %d of %d", url, error, attempt + 1, _TRIES)
     found = part.stat().st_size if part.exists() else 0
     if found > size:
         part.unlink()
+        raise DataError(f"{url}: got more than the {size} bytes that its record states; {by_hand}")
     if found != size:
         raise DataError(f"{url}: got {found} bytes, expected {size}; a rerun continues, {by_hand}")
 
 
 def _copy(answer: Any, out: Any, size: int, name: str) -> None:
+    """Copy an answer, at most one byte more than there should be."""
     reported = done = out.tell()
-    while block := answer.read(_BLOCK):
+    while done <= size and (block := answer.read(min(_BLOCK, size - done + 1))):
         out.write(block)
         done += len(block)
         if done - reported >= 16 * _BLOCK:

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlsplit
 
-from cathode.errors import ConfigError
+from cathode.errors import ConfigError, shown
+
+
+def is_safe_address(url: str) -> bool:
+    """Whether an address is one of https, or of a server on this machine."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (
+            parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1"))
+        )
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -53,8 +65,10 @@ class DataSettings:
             raise ConfigError(
                 "data.sets: expected one or several of rd, rd_qqq, qcd_extra, black_box_1, black_box_2, black_box_3, each once"
             )
-        if not self.archive.startswith(("https://", "http://")):
-            raise ConfigError(f"data.archive: found {self.archive}, expected an address that starts with https://")
+        if not is_safe_address(self.archive):
+            raise ConfigError(
+                f"data.archive: found {shown(self.archive)}, expected an address that starts with https://"
+            )
         if not self.features:
             raise ConfigError("data.features: found none, expected at least one column")
         for where, name in (("mass", self.mass), ("label", self.label), *(("features", f) for f in self.features)):

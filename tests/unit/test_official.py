@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,6 +43,10 @@ class Archive(ThreadingHTTPServer):
     page: bool = False
     record_page: bool = False
     ranges: bool = True
+    endless: bool = False
+    entry: dict[str, Any]  # what the record says otherwise
+    record: bytes | None = None
+    redirect: str | None = None
     requests: list[str]
 
 
@@ -59,10 +65,25 @@ class Handler(BaseHTTPRequestHandler):
                 "key": FILE, "size": s.size or len(s.content), "checksum": f"md5:{md5}",
                 "links": {"self": f"http://127.0.0.1:{s.server_port}/content"},
             }  # fmt: skip
+            entry |= s.entry
             body = b"<html>busy</html>" if s.record_page else json.dumps({"files": [entry]}).encode()
+            body = body if s.record is None else s.record
             return self.answer(200, body, "application/json")
         if self.path != "/content":
             return self.answer(404, b"no", "text/plain")
+        if s.redirect:
+            self.send_response(302)
+            self.send_header("Location", s.redirect)
+            self.end_headers()
+            return None
+        if s.endless:
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(bytes(1 << 20))
+            self.close_connection = True
+            return None
         if s.page:
             return self.answer(200, b"<html>please log in</html>", "text/html")
         start = int(self.headers["Range"].split("=")[1].rstrip("-")) if "Range" in self.headers and s.ranges else 0
@@ -82,8 +103,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def archive():
     server = Archive(("127.0.0.1", 0), Handler)
-    server.requests, server.content = [], np.random.default_rng(1).bytes(300_000)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    server.requests, server.entry, server.content = [], {}, np.random.default_rng(1).bytes(300_000)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
     server.shutdown()
@@ -134,7 +155,7 @@ def test_what_was_fetched_before_the_run_was_killed_is_used(archive, tmp_path):
     [
         ({"checksum": "0" * 32}, ["md5 is", "expected 000", "removed"]),
         ({"size": 400_000}, ["got 300000 bytes, expected 400000"]),
-        ({"size": 200_000}, ["got 300000 bytes, expected 200000"]),
+        ({"size": 200_000}, ["got more than the 200000 bytes that its record states"]),
         ({"page": True}, ["a web page", "put by hand at"]),
         ({"record_page": True}, ["no record with", FILE, "put by hand at"]),
         ({"breaks": 99}, ["bytes, expected 300000", "a rerun continues"]),
@@ -150,6 +171,64 @@ def test_what_is_not_right_never_gets_the_final_name(archive, tmp_path, misbehav
     for word in words:
         assert word in str(caught.value), str(caught.value)
     assert not cached_file(data, "rd").exists()
+
+
+SECRET = "/etc/hostname"
+HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
+    "file link": ({"entry": {"links": {"self": f"file://{SECRET}"}}}, "expected one that starts with https://"),
+    "data link": ({"entry": {"links": {"self": "data:,hello"}}}, "expected one that starts with https://"),
+    "ftp link": ({"entry": {"links": {"self": "ftp://127.0.0.1/x"}}}, "expected one that starts with https://"),
+    "http link": ({"entry": {"links": {"self": "http://192.0.2.1/x"}}}, "expected one that starts with https://"),
+    "relative link": ({"entry": {"links": {"self": "/content"}}}, "expected one that starts with https://"),
+    "path link": ({"entry": {"links": {"self": SECRET}}}, "expected one that starts with https://"),
+    "number link": ({"entry": {"links": {"self": 5}}}, "expected one that starts with https://"),
+    "null link": ({"entry": {"links": {"self": None}}}, "expected one that starts with https://"),
+    "null links": ({"entry": {"links": None}}, "no record with"),
+    "redirected to a file": ({"redirect": f"file://{SECRET}"}, "is not allowed"),
+    "redirected away": ({"redirect": "http://192.0.2.1/x"}, "which is not allowed"),
+    "redirected for ever": ({"redirect": "/content"}, "redirect"),
+    "endless": ({"endless": True}, "got more than the 300000 bytes"),
+    "odd checksum": ({"entry": {"checksum": "zzz:00"}}, "found the checksum 'zzz:00'"),
+    "checksum of any length": ({"entry": {"checksum": "shake_128:00"}}, "found the checksum 'shake_128:00'"),
+    "checksum of another length": ({"entry": {"checksum": "md5:00"}}, "found the checksum 'md5:00'"),
+    "no checksum": ({"entry": {"checksum": None}}, "no record with"),
+    "empty checksum": ({"entry": {"checksum": ""}}, "found the checksum ''"),
+    "checksum of control characters": ({"entry": {"checksum": "\x1b[2J"}}, r"found the checksum '\x1b[2J'"),
+    "negative size": ({"entry": {"size": -1}}, "found the size '-1'"),
+    "no size": ({"entry": {"size": None}}, "found the size 'None'"),
+    "size in words": ({"entry": {"size": "many"}}, "found the size 'many'"),
+    "broken size": ({"entry": {"size": 3.5}}, "found the size '3.5'"),
+    "absurd size": ({"entry": {"size": 10**18}}, "found the size '1000000000000000000'"),
+    "large record": ({"record": b" " * (11 << 20)}, "expected a record"),
+    "deep record": ({"record": b"[" * 100_000}, "no record with"),
+    "another record": ({"record": b'{"files": {"a": 1}}'}, "no record with"),
+    "empty record": ({"record": b""}, "no record with"),
+    "other bytes": ({"record": bytes(range(256))}, "no record with"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_archive_is_one_line(archive, tmp_path, name):
+    misbehave, words = HOSTILE[name]
+    for key, value in misbehave.items():
+        setattr(archive, key, value)
+    data = settings(archive, tmp_path)
+    with pytest.raises(DataError) as caught:
+        fetch_file(data, "rd")
+    assert words in str(caught.value), str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(path.suffix == ".part" and path.stat().st_size <= 300_000 for path in left)
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+@pytest.mark.parametrize(
+    "address", ["file:///etc", "http://192.0.2.1", "ftp://x", "https://", "zenodo.org", "data:,x", "https://[", ""]
+)
+def test_an_archive_is_an_https_server(address):
+    with pytest.raises(ConfigError, match=r"data\.archive: found .*, expected an address that starts with https://"):
+        DataSettings(source="lhco", archive=address)
 
 
 def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path):

@@ -160,7 +160,7 @@ def test_a_key_that_stands_twice_is_refused_by_snakemake_too(tmp_path):
     ]
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert run.returncode == 2
-    assert "cathode: my.yaml: found 'seed' twice, in line 1 and in line 3; expected it once" in run.stderr
+    assert "my.yaml: found 'seed' twice, in line 1 and in line 3; expected it once" in run.stderr
 
 
 def test_a_folder_with_files_of_somebody_else_is_refused_and_left_alone(tmp_path):
