@@ -181,6 +181,7 @@ def _add_verify(parser: argparse.ArgumentParser) -> Run:
 def _add_timing(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("folder", nargs="?", default="results/demo", help="folder of the run")
     parser.add_argument("--out", metavar="FILE", help="write a web page instead of printing a table")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
 
     def run(arguments: argparse.Namespace) -> None:
         from cathode import io
@@ -188,6 +189,7 @@ def _add_timing(parser: argparse.ArgumentParser) -> Run:
         from cathode.results import Page
         from cathode.running.check import usage_of_run
         from cathode.running.usage import describe_timing
+        from cathode.steps.run import refuse_foreign
         from cathode.version import __version__
 
         folder = Path(arguments.folder)
@@ -197,6 +199,7 @@ def _add_timing(parser: argparse.ArgumentParser) -> Run:
                 f"{folder}/benchmarks: found no benchmark files, expected the folder of a run, e.g. results/demo"
             )
         if arguments.out:
+            refuse_foreign([Path(arguments.out)], force=arguments.force)
             io.write(Page(render_timing(folder.name, rows)), Path(arguments.out), io.Made("timing", __version__, {}))
         else:
             print(describe_timing(rows))

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from cathode.checksums import of_input
 from cathode.dijets.columns import JET_COLUMNS
 from cathode.dijets.jets import EnergyFlow, find_dijets, lhco_table
 from cathode.errors import DataError
@@ -27,36 +28,55 @@ log = logging.getLogger(__name__)
 
 PIECE = 20_000  # events clustered between two files
 RADIUS = 1.0
+_RAW = b"sha256 of the particles"
 
 
 def cluster_file(raw: Path, target: Path, *, piece: int = PIECE) -> Path:
     """The LHC Olympics table of a raw file, at `target`: anti-kT jets with R = 1, the two of largest pT, N-subjettiness.
 
     Nothing is dropped: row i of the table is event i of the file, and an event with fewer than two jets above 20 GeV has zeros, and so
-    the mass 0. The odd last column, where there is one, becomes `label`. Raises DataError.
+    the mass 0. The odd last column, where there is one, becomes `label`. The table, and every piece of it on the way, knows the raw
+    file's SHA-256: a table of the same file is taken as it is, that of another raw file is replaced. Raises DataError, also where
+    `target` is no such table.
     """
+    n, width = _shape(raw)
+    of_raw = of_input(raw)
     if target.exists():
-        return target
+        if (found := _raw_of(target)) == of_raw:
+            return target
+        if found is None:
+            raise DataError(
+                f"{target}: is no table of clustered events, and would be overwritten; expected another name"
+            )
     absent = [name for name in ("fastjet", "awkward") if importlib.util.find_spec(name) is None]
     if absent:
         raise DataError(f"{raw}: particles need {' and '.join(absent)}: pip install 'cathode[simulate]'")
-    n, width = _shape(raw)
     folder = target.with_name(target.name + ".pieces")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         parts = []
         for start in range(0, n, piece):
-            parts.append(folder / f"{start}_{min(start + piece, n)}.parquet")
-            if not parts[-1].exists():
-                _write(_cluster(raw, start, min(start + piece, n), width), parts[-1])
-                log.info("%s: %d of %d events clustered", raw.name, min(start + piece, n), n)
-        _write(pa.concat_tables([pq.read_table(part) for part in parts]), target)
-        for part in folder.iterdir():
+            stop = min(start + piece, n)
+            parts.append(folder / f"{of_raw[:12]}_{start}_{stop}.parquet")
+            if _raw_of(parts[-1]) != of_raw:
+                _write(_cluster(raw, start, stop, width), parts[-1], of_raw)
+                log.info("%s: %d of %d events clustered", raw.name, stop, n)
+        _write(pa.concat_tables([pq.read_table(part) for part in parts]), target, of_raw)
+        for part in parts:
             part.unlink()
-        folder.rmdir()
+        if not any(folder.iterdir()):  # what others put there stays
+            folder.rmdir()
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {os.strerror(error.errno) if error.errno else error}") from error
     return target
+
+
+def _raw_of(table: Path) -> str | None:
+    """SHA-256 of the raw file that a table was made of; None where it is no such table."""
+    try:
+        return (pq.read_schema(table).metadata or {}).get(_RAW, b"").decode() or None
+    except (OSError, ValueError, pa.ArrowException):
+        return None
 
 
 def _shape(raw: Path) -> tuple[int, int]:
@@ -101,7 +121,8 @@ def _cluster(raw: Path, start: int, stop: int, width: int) -> pa.Table:
     return pa.table(clustered)
 
 
-def _write(table: pa.Table, path: Path) -> None:
+def _write(table: pa.Table, path: Path, of_raw: str) -> None:
+    table = table.replace_schema_metadata({_RAW: of_raw})
     part = path.with_name(f".{path.name}.part")
     try:
         pq.write_table(table, part, compression="zstd")

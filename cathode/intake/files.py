@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from cathode.checksums import of_file
+from cathode.checksums import of_input
 from cathode.errors import ConfigError, DataError
 from cathode.intake.demo import demo_file
 from cathode.intake.settings import DataSettings
-
-_REMEMBERED = 50 << 20  # bytes from which a checksum is worth remembering
 
 
 def input_files(data: DataSettings) -> list[Path]:
@@ -50,36 +46,4 @@ def input_sha256(paths: Sequence[Path]) -> dict[str, str]:
     """
     names = [path.name for path in paths]
     unique = [name if names.count(name) == 1 else f"{name} ({i + 1})" for i, name in enumerate(names)]
-    return {name: _remembered_sha256(path) for name, path in zip(unique, paths, strict=True)}
-
-
-def _remembered_sha256(path: Path) -> str:
-    status = path.stat()
-    if status.st_size < _REMEMBERED:
-        return of_file(path)
-    memory = cache_folder() / "checksums.json"
-    key = f"{path.resolve()} {status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
-    try:
-        known: dict[str, str] = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    if key not in known:
-        known = {k: v for k, v in known.items() if not k.startswith(f"{path.resolve()} ")} | {key: of_file(path)}
-        try:
-            memory.parent.mkdir(parents=True, exist_ok=True)
-            part = memory.with_name(f".{memory.name}.{os.getpid()}")
-            part.write_text(json.dumps(known, indent=1), encoding="utf-8")
-            part.replace(memory)
-        except OSError:
-            pass  # without a cache it takes a second per gigabyte each time
-    return known[key]
-
-
-def cache_folder() -> Path:
-    """The package's folder in the user's cache folder. Raises ConfigError where the system knows no such folder."""
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cathode"
-    except RuntimeError as error:
-        raise ConfigError(
-            "found no home folder; expected HOME or XDG_CACHE_HOME to name one, or data.cache a folder"
-        ) from error
+    return {name: of_input(path) for name, path in zip(unique, paths, strict=True)}

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from cathode.artefacts import artefact
+from cathode.checksums import cache_folder
 from cathode.errors import ConfigError, DataError, shown
-from cathode.intake.files import cache_folder
 from cathode.intake.settings import DataSettings, is_safe_address
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from cathode.errors import ConfigError
+from cathode.errors import ArtefactError, ConfigError
+from cathode.headers import read_header
 from cathode.steps import STEPS
 from cathode.steps.declared import Declared, code_sha256, declared
 
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser, step: str) -> None:
         "--memory", type=int, metavar="MB", help="inside a job of a cluster: end with a message rather than use more"
     )
     parser.add_argument("--out", required=True, nargs="+", metavar="FILE", help="artefact(s) to write")
+    parser.add_argument("--force", action="store_true", help="replace files that are no artefacts, too")
 
 
 def run_step(step: str, arguments: argparse.Namespace) -> None:
@@ -60,6 +62,7 @@ def run_step(step: str, arguments: argparse.Namespace) -> None:
     from cathode.version import __version__
 
     said = declared(step)
+    refuse_foreign([Path(p) for p in arguments.out], force=arguments.force)
     keywords: dict[str, Any] = {w: getattr(arguments, w) for w in said.wildcards}
     sections = read_sections(said, getattr(arguments, "config", None), getattr(arguments, "window", None))
     keywords |= load_sections(said, sections)
@@ -83,6 +86,18 @@ def run_step(step: str, arguments: argparse.Namespace) -> None:
     _write(result, [Path(p) for p in arguments.out], made)
     if job := describe_job():
         log.info(write_record(step, job))
+
+
+def refuse_foreign(outs: list[Path], *, force: bool) -> None:
+    """Raise ArtefactError where a file would be overwritten that this package did not write."""
+    for path in outs:
+        if path.exists() and not force:
+            try:
+                read_header(path)
+            except ArtefactError as error:
+                raise ArtefactError(
+                    f"--out: {path} is there and is no artefact; expected another name, or --force"
+                ) from error
 
 
 def function_of(step: str) -> Any:

@@ -100,6 +100,33 @@ def test_a_stopped_run_continues_and_gives_the_same_bytes(tmp_path, monkeypatch,
     assert (tmp_path / "stopped.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
 
 
+def test_a_table_belongs_to_its_raw_file_and_files_of_others_are_left_alone(tmp_path, capsys):
+    rng = np.random.default_rng(4)
+    one, two = tmp_path / "one.h5", tmp_path / "two.h5"
+    write_raw(one, [event(rng, 1300.0) for _ in range(5)])
+    write_raw(two, [event(rng, 1400.0) for _ in range(5)])
+    out = tmp_path / "out.parquet"
+    pieces = tmp_path / "out.parquet.pieces"
+    pieces.mkdir()
+    (pieces / "notes.txt").write_text("mine")
+    (pieces / "0_5.parquet").write_text("not a piece")
+    assert main(["jets", str(one), str(out)]) == 0
+    first = out.read_bytes()
+    assert main(["jets", str(two), str(out)]) == 0
+    assert out.read_bytes() != first
+    assert main(["jets", str(one), str(out)]) == 0
+    assert out.read_bytes() == first
+    assert {path.name: path.read_text() for path in pieces.iterdir()} == {
+        "notes.txt": "mine",
+        "0_5.parquet": "not a piece",
+    }
+    out.write_text("precious")
+    capsys.readouterr()
+    assert main(["jets", str(one), str(out)]) == 2
+    assert "is no table of clustered events, and would be overwritten" in capsys.readouterr().err
+    assert out.read_text() == "precious"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

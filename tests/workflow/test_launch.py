@@ -109,3 +109,23 @@ def test_show_refuses_what_is_no_artefact(installed, folder, name, content, mess
     assert run.returncode == 2
     assert message in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_step_overwrites_nothing_that_it_did_not_write(installed, folder):
+    """Its own files are replaced; those of others only when asked."""
+    toy_table(3000, 150, 1).to_parquet(folder / "events.parquet")
+    (folder / "my.yaml").write_text(yaml.safe_dump(CONFIG))
+    outs = ["events.parquet", "l.parquet", "s.parquet", "i.json"]
+    content = (folder / "events.parquet").read_bytes()
+    step = ["prepare", "--config", "my.yaml", "--out"]
+    run = cathode(installed, folder, *step, *outs)
+    assert run.returncode == 2
+    assert "--out: events.parquet is there and is no artefact; expected another name, or --force" in run.stderr
+    assert (folder / "events.parquet").read_bytes() == content
+    assert {path.name for path in folder.iterdir()} == {"events.parquet", "my.yaml"}
+    for arguments in ([*step, "e.parquet", *outs[1:]],) * 2:
+        assert cathode(installed, folder, *arguments).returncode == 0
+    (folder / "l.parquet").write_text("precious")
+    assert cathode(installed, folder, *step, "e.parquet", *outs[1:]).returncode == 2
+    assert cathode(installed, folder, *step, "e.parquet", *outs[1:], "--force").returncode == 0
+    assert (folder / "l.parquet").read_bytes()[:4] == b"PAR1"
