@@ -165,9 +165,13 @@ class Config:
         """Plain JSON values, defaults included."""
         return typing.cast(dict[str, Any], dump(Config, self))
 
+    def published(self) -> dict[str, Any]:
+        """The same for files that are handed on: of paths that lead out of the working directory, the last name only."""
+        return publish_paths(self.as_dict())
+
     def sha256(self) -> str:
-        """Checksum of everything that can change a number (not where results go or on what device)."""
-        tree = {k: v for k, v in self.as_dict().items() if k not in ("run", "results_dir", "device")}
+        """Checksum of everything that can change a number (not where files and results are, or on what device)."""
+        tree = {k: v for k, v in self.published().items() if k not in ("run", "results_dir", "device")}
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
@@ -206,6 +210,27 @@ def validate(kind: Any, tree: Any, where: str) -> Any:
 def config_schema() -> dict[str, Any]:
     """JSON schema of the configuration file, for editors."""
     return json_schema(Config, "cathode configuration")
+
+
+def publish_paths(sections: dict[str, Any]) -> dict[str, Any]:
+    """Plain sections in which no folder of this machine is named: files are known by their content, not by where they are."""
+    out = dict(sections)
+    if "config" in out:
+        out["config"] = publish_paths(out["config"])
+    if "results_dir" in out:
+        out["results_dir"] = _by_name(out["results_dir"])
+    if "data" in out:
+        data = out["data"]
+        out["data"] = data | {
+            "files": [_by_name(path) for path in data["files"]],
+            "cache": data["cache"] and _by_name(data["cache"]),
+        }
+    return out
+
+
+def _by_name(path: str) -> str:
+    leads_out = Path(path).is_absolute() or path.startswith("~") or ".." in Path(path).parts
+    return Path(path).name if leads_out else path
 
 
 def dump_sections(config: Config, names: typing.Iterable[str], window: str | None = None) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from cathode.intake.files import input_files, input_sha256
 from cathode.intake.official import SETS
 from cathode.strict_yaml import read_yaml
 from cathode.steps.records import refuse_foreign_files, refuse_inputs_in_run_folder
+from cathode.running.lock import hold_folder
 from cathode.running.failures import FailedJob, describe_failures
 from cathode.steps.declared import code_sha256, declared
 
@@ -131,6 +132,16 @@ def times_of(step, *names):
     """Where Snakemake writes what a job of a step took."""
     job = "_".join(f"{{{name}}}" for name in names) or "all"
     return f"{RUN}/benchmarks/{step}/{job}.tsv"
+
+
+def hold_results():
+    """Keep other runs out of the folder while this process lives."""
+    global HELD
+    try:
+        HELD = hold_folder(Path(RUN))
+    except CathodeError as error:
+        print(f"cathode: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def report_failures(logs):

@@ -55,7 +55,7 @@ def report(summary: Summary, pictures: list[Picture], *, config: Config) -> Page
             }
             for p in figures
         ],
-        config=yaml.safe_dump(config.as_dict(), sort_keys=False),
+        config=yaml.safe_dump(config.published(), sort_keys=False),
         has_truth=any(h.truth for h in summary.hunts),
     )
     return Page(text)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cathode.checksums import of_file, of_tree
-from cathode.config import Config, dump_sections, load_config
+from cathode.config import Config, dump_sections, load_config, publish_paths
 from cathode.errors import ArtefactError, CathodeError, ConfigError
 from cathode.headers import read_header
 from cathode.steps import STEPS
@@ -135,7 +135,7 @@ def _differences(
     if said is None or ("window" in said.sections and window is None):
         return []
     out = []
-    if made["settings"] != of_tree(dump_sections(config, said.sections, window)):
+    if made["settings"] != of_tree(publish_paths(dump_sections(config, said.sections, window))):
         out.append("settings")
     if code and made["code"] != code_sha256(made["step"]):
         out.append("code")
@@ -155,8 +155,8 @@ def _would_be_made_anew(path: Path, made: dict[str, Any], metadata: Path, *, inp
     for text in record.get("params") or []:
         try:
             value = ast.literal_eval(text)
-            remembered.append(value if value == made["code"] else of_tree(json.loads(value)))
-        except (ValueError, SyntaxError, TypeError):
+            remembered.append(value if value == made["code"] else of_tree(publish_paths(json.loads(value))))
+        except (ValueError, SyntaxError, TypeError, KeyError):
             continue
     return made["code"] in remembered and made["settings"] in remembered
 

@@ -57,6 +57,7 @@ def run_step(step: str, arguments: argparse.Namespace) -> None:
     """Read, compute, write."""
     from cathode import io
     from cathode.checksums import of_file, of_tree
+    from cathode.config import publish_paths
     from cathode.running.job import describe_job
     from cathode.running.usage import write_record
     from cathode.version import __version__
@@ -82,7 +83,7 @@ def run_step(step: str, arguments: argparse.Namespace) -> None:
     result = function_of(step)(*positional, **keywords)
     for obj in result if isinstance(result, tuple) else (result,):
         inputs |= getattr(obj, "inputs", None) or {}  # files that are no artefacts
-    made = io.Made(step, __version__, inputs, settings=of_tree(sections), code=code_sha256(step))
+    made = io.Made(step, __version__, inputs, settings=of_tree(publish_paths(sections)), code=code_sha256(step))
     _write(result, [Path(p) for p in arguments.out], made)
     if job := describe_job():
         log.info(write_record(step, job))

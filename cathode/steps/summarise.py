@@ -32,7 +32,7 @@ def summarise(
     return Summary(
         run=config.run,
         code_version=__version__,
-        config=config.as_dict(),
+        config=config.published(),
         config_sha256=config.sha256(),
         n_events=intake.kept,
         intake=intake,

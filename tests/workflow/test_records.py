@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from conftest import ROOT, toy_table
 from test_workflow import CONFIG, planned
 
 from cathode.checksums import sealed
+from cathode.config import load_config
 
 NAME = "ev{x} $y; 'z'.parquet"
 RESULTS = "out \"dir\"/$HOME 'q' -&>"
@@ -78,6 +80,31 @@ def test_names_that_mean_something_to_a_shell_are_names(made):
     assert plan(made) == {}
 
 
+def test_what_is_mailed_names_no_folder_of_this_machine(made):
+    seen = 0
+    for path in (made / RESULTS / "toy").rglob("*"):
+        if path.is_file() and path.relative_to(made / RESULTS / "toy").parts[0] not in ("logs",):
+            content = path.read_bytes()
+            seen += 1
+            for word in (str(made), str(made.parent), str(ROOT)):
+                assert word.encode() not in content, (path, word)
+    assert seen > 30
+    config = load_config(
+        {
+            "results_dir": "/data/me/out",
+            "data": HUNT["data"]
+            | {"files": ["/home/me/a.parquet", "~/b.parquet", "../c.parquet", "in/d.parquet"], "cache": "/home/me"},
+        }
+    )
+    shown = config.published()
+    assert shown["data"]["files"] == ["a.parquet", "b.parquet", "c.parquet", "in/d.parquet"]
+    assert (shown["data"]["cache"], shown["results_dir"]) == ("me", "out")
+    text = json.dumps(shown)
+    assert "/home" not in text
+    assert "/data/" not in text
+    assert config.sha256() == load_config(shown).sha256()
+
+
 def test_an_input_replaced_by_an_older_file_is_hunted_anew(copy):
     times = (copy / NAME).stat()
     toy_table(9000, 100, 2).to_parquet(copy / NAME)
@@ -126,6 +153,38 @@ def test_another_working_directory_with_another_configuration_is_refused(made, t
         there = {"results_dir": "link"}
     assert plan(tmp_path, **there) == {}
     assert "was made with other settings" in refusal(tmp_path, seed=3, **there)
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path):
+    """The first one is held up in its first job; the second comes from another working directory, and after it is killed, a third goes on."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        toy_table(3000, 150, 1).to_parquet(tmp_path / name / NAME)
+    place = {"results_dir": str(tmp_path / "out")}
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    (slow / "python").write_text(f'#!/bin/sh\nsleep 60\nexec {sys.executable} "$@"\n')
+    (slow / "python").chmod(0o755)
+    (tmp_path / "one" / "my.yaml").write_text(yaml.safe_dump(HUNT | place))
+    (tmp_path / "one" / "Snakefile").write_text(
+        f'import os\ninclude: "{ROOT / "Snakefile"}"\nos.environ["CATHODE_PYTHON"] = "{slow / "python"}"\n'
+    )
+    command = [sys.executable, "-m", "snakemake", "--configfile", "my.yaml", "--cores", "1", "--until", "prepare"]
+    with subprocess.Popen(command, cwd=tmp_path / "one", stderr=subprocess.DEVNULL, start_new_session=True) as first:
+        lock = tmp_path / "out" / "toy" / "logs" / "run.lock"
+        end = time.monotonic() + 60
+        while not (lock.exists() and lock.read_text()):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        second = snakemake(tmp_path / "two", "--until", "prepare", **place)
+        os.killpg(first.pid, signal.SIGKILL)
+    assert second.returncode != 0
+    assert f"another run is writing there (process {first.pid} on " in second.stderr
+    assert "Traceback" not in second.stderr
+    assert not (tmp_path / "out" / "toy" / "events.parquet").exists()
+    third = snakemake(tmp_path / "two", "--until", "prepare", **place)
+    assert third.returncode == 0, third.stderr[-2000:]
+    assert (tmp_path / "out" / "toy" / "events.parquet").exists()
 
 
 def test_an_input_in_the_runs_own_folder_is_refused_and_kept(tmp_path):
