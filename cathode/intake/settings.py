@@ -33,8 +33,11 @@ class DataSettings:
         mass: column of the resonant variable.
         mass_unit: its unit.
         features: columns the models see; never the mass itself.
-        define: new columns from old ones, by name.
-        select: boolean expression on columns; events without it are dropped.
+        define: new columns from old ones and from each other, by name, in any order: `{tau21: "tau2 / (tau1 + 1e-5)"}`. Everything counts as
+            64-bit floats. + - * / // % ** and comparisons; `and`, `or`, `not` (`&`, `|`, `~` on comparisons in parentheses); abs, sqrt, exp,
+            expm1, log, log10, log1p, floor, ceil, sin, cos, tan, arcsin, arccos, arctan, arctan2, sinh, cosh, tanh, arcsinh, arccosh,
+            arctanh, hypot, minimum, maximum, isnan, isfinite, where. Column names that are no names of Python stand in backticks.
+        select: such an expression that is true or false; events for which it is not true are dropped.
         sets: `lhco`: `rd` (R&D, two-prong signal), `rd_qqq` (three-prong signal), `qcd_extra` (background), `black_box_1` to `_3`
             (particles, clustered once: twenty minutes of CPU for a million events; extra `cathode[simulate]`); one or several.
         cache: `lhco`: folder that keeps the files; null: `cathode` in the user's cache folder.
