@@ -32,7 +32,7 @@ calibrate: setup  ## pseudo-experiments that prove the p-values (hours on a lapt
 	$(BIN)/snakemake calibrate --cores $(CORES)
 
 test: setup       ## the tests (minutes)
-	$(BIN)/python -m pytest -m "not slow and not slurm and not demo"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not slurm and not demo"
 
 test-demo: setup  ## the default hunt at full size, by the workflow, by the call and in docs/notebooks (minutes)
 	$(BIN)/python -m pytest -m demo tests/demo

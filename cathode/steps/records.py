@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cathode.checksums import of_file, of_tree
+from cathode.checksums import of_file, of_input, of_tree
 from cathode.config import Config, dump_sections, load_config, publish_paths
 from cathode.errors import ArtefactError, CathodeError, ConfigError
 from cathode.headers import read_header
+from cathode.intake.official import SETS, cached_file, clustered_file
 from cathode.steps import STEPS
 from cathode.steps.declared import code_sha256, declared
 
@@ -47,6 +48,8 @@ def refuse_foreign_files(config: Config, inputs: Sequence[str], metadata: Path) 
             raise ArtefactError(
                 f"{path}: is no file of a run, and would be overwritten; expected another run or results_dir, or it elsewhere"
             )
+    if config.data.source == "lhco":
+        _refuse_replaced_official_files(config, folder)
     for path, header in artefacts_of(folder):
         made = header["made"]
         if made["step"] not in STEPS or not made.get("settings"):
@@ -58,6 +61,44 @@ def refuse_foreign_files(config: Config, inputs: Sequence[str], metadata: Path) 
                 f"{path}: was made with other {' and '.join(differs)} than this run's, and Snakemake has no record of it here (another working "
                 f"directory, or .snakemake was removed); expected another run or results_dir, or {folder} removed"
             )
+
+
+def _refuse_replaced_official_files(config: Config, folder: Path) -> None:
+    """They lie outside the run, and Snakemake does not know them: what a run recorded of them is compared with what is there."""
+    for part, place in (("fetched", cached_file), ("clustered", clustered_file)):
+        for path in sorted((folder / part).glob("*.json")):
+            recorded = read_header(path).get("content", {})
+            if recorded.get("name") in SETS:
+                file = place(config.data, recorded["name"])
+                if file.exists() and of_input(file) != recorded.get("sha256"):
+                    raise ArtefactError(
+                        f"{file}: is not the file that {folder} was made of (SHA-256 {str(recorded.get('sha256'))[:12]}...); expected that one, or {path} "
+                        "removed, to hunt in this one"
+                    )
+
+
+def refuse_parts_of_others(config: Config, parts: Sequence[Path]) -> None:
+    """Raise ArtefactError for an artefact that was made with other settings or code than the summary or report that it is to be part of."""
+    for path in parts:
+        header = read_header(path) if path.suffix in (".json", ".npz", ".parquet") else {}
+        made = header.get("made", {})
+        if made.get("step") in STEPS and made.get("settings"):
+            windows = [None, *config.regions]
+            differs = min(
+                (_differences(made, config, w, None, path.name) for w in windows if _applies(made, w)),
+                key=len,
+                default=[],
+            )
+            if differs:
+                raise ArtefactError(
+                    f"{path}: was made with other {' and '.join(differs)} than the rest; expected parts of one run"
+                )
+        elif "config_sha256" in header and header["config_sha256"] != config.sha256():
+            raise ArtefactError(f"{path}: is the summary of another configuration; expected that of this run")
+
+
+def _applies(made: dict[str, Any], window: str | None) -> bool:
+    return ("window" in declared(made["step"]).sections) == (window is not None)
 
 
 def artefacts_of(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -60,6 +60,7 @@ def run_step(step: str, arguments: argparse.Namespace) -> None:
     from cathode.config import publish_paths
     from cathode.running.job import describe_job
     from cathode.running.usage import write_record
+    from cathode.steps.records import refuse_parts_of_others
     from cathode.version import __version__
 
     said = declared(step)
@@ -69,15 +70,19 @@ def run_step(step: str, arguments: argparse.Namespace) -> None:
     keywords |= load_sections(said, sections)
     model = keywords.pop("density_model", "histogram")
     inputs: dict[str, str] = {}
-    positional = []
+    positional: list[Any] = []
+    parts: list[Path] = []
     for parameter in _artefacts(step):
         kind, several, _ = _annotation(parameter)
         given = getattr(arguments, parameter.name)
         paths = [Path(p) for p in (given if several else [given] if given else [])]
+        parts += paths
         read = [io.read(path, kind, density_model=model) for path in paths]
         for i, path in enumerate(paths):
             inputs[f"{parameter.name}[{i}]" if len(paths) > 1 else parameter.name] = of_file(path)
         positional.append(read if several else read[0] if read else None)
+    if "config" in said.sections:
+        refuse_parts_of_others(keywords["config"], parts)
     if said.used and arguments.folder:
         keywords["used"] = _used(Path(arguments.folder), keywords["config"])
     result = function_of(step)(*positional, **keywords)

@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, toy_table
@@ -18,6 +20,7 @@ from test_workflow import CONFIG, planned
 
 from cathode.checksums import sealed
 from cathode.config import load_config
+from cathode.intake.official import cached_file
 
 NAME = "ev{x} $y; 'z'.parquet"
 RESULTS = "out \"dir\"/$HOME 'q' -&>"
@@ -126,21 +129,16 @@ def test_results_from_the_future_are_made_anew_where_a_setting_changes(copy):
     assert {"prepare", "score", "score_pseudo", "infer", "summarise", "report"} <= set(jobs)
 
 
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"data": HUNT["data"] | {"select": "a > -2"}}, "settings"),
-        ({"classifier": HUNT["classifier"] | {"members": 5}}, "settings"),
-        ({"statistics": {"shift": "positive"}}, "settings"),
-        ({"seed": 2}, "settings"),
-    ],
-    ids=["select", "classifier", "statistics", "seed"],
-)
-def test_without_snakemakes_records_a_changed_setting_is_refused(copy, changes, named):
+def test_without_snakemakes_records_a_changed_setting_is_refused(copy):
     shutil.rmtree(copy / ".snakemake")
-    assert f"was made with other {named} than this run's, and Snakemake has no record of it here" in refusal(
-        copy, **changes
-    )
+    for changes in (
+        {"data": HUNT["data"] | {"select": "a > -2"}},
+        {"classifier": HUNT["classifier"] | {"members": 5}},
+        {"statistics": {"shift": "positive"}},
+    ):
+        assert "was made with other settings than this run's, and Snakemake has no record of it here" in refusal(
+            copy, **changes
+        )
     assert plan(copy) == {}
 
 
@@ -153,6 +151,49 @@ def test_another_working_directory_with_another_configuration_is_refused(made, t
         there = {"results_dir": "link"}
     assert plan(tmp_path, **there) == {}
     assert "was made with other settings" in refusal(tmp_path, seed=3, **there)
+
+
+def test_an_official_file_that_was_replaced_is_refused(tmp_path):
+    table = pd.DataFrame(np.random.default_rng(1).normal(size=(50, 3)), columns=["m", "a", "b"])
+    data = {
+        "source": "lhco",
+        "cache": str(tmp_path / "cache"),
+        "format": "table",
+        "mass": "m",
+        "features": ["a", "b"],
+        "label": None,
+    }
+    changes = {"data": data, "methods": ["cwola"], "injection": {}, "results_dir": "results"}
+    file = cached_file(load_config(HUNT | changes).data, "rd")
+    file.parent.mkdir(parents=True)
+    table.to_hdf(file, key="df")
+    run = snakemake(tmp_path, "--until", "fetch", **changes)
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert plan(tmp_path, **changes)["prepare"] == 1
+    table.head(40).to_hdf(file, key="df", mode="w")
+    line = refusal(tmp_path, **changes)
+    assert f"{file.name}: is not the file that results/toy was made of" in line
+    (tmp_path / "results" / "toy" / "fetched" / "rd.json").unlink()
+    run = snakemake(tmp_path, "--until", "fetch", **changes)
+    assert run.returncode == 1
+    assert "as when it was fetched; delete both to fetch it again" in run.stderr
+
+
+@pytest.mark.parametrize("home", ["/nonexistent", "", None])
+def test_without_a_home_everything_works(made, home):
+    environment = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR")}
+    environment |= {} if home is None else {"HOME": home}
+    for command in (["check", "my.yaml"], ["verify", f"{RESULTS}/toy"], ["plot-summary", "--help"]):
+        run = subprocess.run(
+            [sys.executable, "-P", "-m", "cathode", *command],
+            capture_output=True,
+            text=True,
+            cwd=made,
+            env=environment,
+            check=False,
+        )
+        assert run.returncode == 0, run.stderr
+        assert "Traceback" not in run.stderr
 
 
 def test_two_runs_do_not_write_into_one_folder(tmp_path):
@@ -198,10 +239,10 @@ def test_an_input_in_the_runs_own_folder_is_refused_and_kept(tmp_path):
         "mine/events.parquet", "./mine/events.parquet", str(tmp_path / "mine" / "events.parquet"), "mine/*.parquet",
         "link/events.parquet", "mine/../mine/events.parquet", "file.parquet",
     ]  # fmt: skip
-    for spelling in spellings:
-        for places in ({"run": "mine", "results_dir": "."}, {"run": "mine", "results_dir": str(tmp_path)}):
-            line = refusal(tmp_path, data=HUNT["data"] | {"files": [spelling]}, **places)
-            assert "where this run writes its results" in line, spelling
+    for i, spelling in enumerate(spellings):
+        places = {"run": "mine", "results_dir": "." if i % 2 else str(tmp_path)}
+        line = refusal(tmp_path, data=HUNT["data"] | {"files": [spelling]}, **places)
+        assert "where this run writes its results" in line, spelling
     assert (tmp_path / "mine" / "events.parquet").read_bytes() == content
 
 
@@ -230,6 +271,30 @@ def test_a_folder_with_files_of_somebody_else_is_refused_and_left_alone(tmp_path
     content = precious.read_bytes()
     assert "events.parquet: is no file of a run, and would be overwritten" in refusal(tmp_path, results_dir="results")
     assert precious.read_bytes() == content
+
+
+def test_a_summary_and_a_report_are_made_of_parts_of_one_run(made):
+    """By hand, beside the workflow: with another configuration than the parts, or with parts of another run."""
+    run = f"{RESULTS}/toy"
+
+    def step(*arguments: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "cathode", *arguments, "--out", "out.x", "--force"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=made, check=False)
+        return done.returncode, done.stderr
+
+    hunts = ["--hunts", *(f"{run}/m3000/{m}/hunts.json" for m in HUNT["methods"])]
+    summary = ["summarise", *hunts, "--intake", f"{run}/intake.json", "--config"]
+    report = ["report", "--summary", f"{run}/summary.json", "--config"]
+    (made / "my.yaml").write_text(yaml.safe_dump(HUNT))
+    (made / "other.yaml").write_text(yaml.safe_dump(HUNT | {"statistics": {"shift": "positive"}}))
+    for command in (summary, report):
+        code, said = step(*command, "my.yaml")
+        assert code == 0, said
+        code, said = step(*command, "other.yaml")
+        assert code == 2
+        assert "was made with other settings than the rest" in said or "the summary of another configuration" in said
+    for name in ("out.x", "other.yaml"):
+        (made / name).unlink()
 
 
 def verify(folder: Path) -> tuple[int, str]:
