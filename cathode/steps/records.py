@@ -186,12 +186,16 @@ def _differences(
 
 
 def _would_be_made_anew(path: Path, made: dict[str, Any], metadata: Path, *, inputs_only: bool) -> bool:
-    """Whether Snakemake remembers the file as it is, so that it sees what changed."""
-    record = _record_of(path, metadata)
-    if record is None:
-        return False
-    if inputs_only:
+    """Whether Snakemake remembers the file as it is, so that it sees what changed; or that its job was cut off, so that it runs again."""
+    if _record(path, metadata.with_name("incomplete")):
         return True
+    place = _record(path, metadata)
+    try:
+        record = json.loads(place.read_text(encoding="utf-8")) if place else None
+    except (OSError, ValueError):
+        return False
+    if record is None or inputs_only:
+        return record is not None
     remembered = [of_tree({})]  # a step without sections
     for text in record.get("params") or []:
         try:
@@ -202,18 +206,12 @@ def _would_be_made_anew(path: Path, made: dict[str, Any], metadata: Path, *, inp
     return made["code"] in remembered and made["settings"] in remembered
 
 
-def _record_of(path: Path, metadata: Path) -> dict[str, Any] | None:
-    """Snakemake's record of a file: below its metadata folder, under the path in base 64, cut into pieces where it is long."""
+def _record(path: Path, folder: Path) -> Path | None:
+    """Snakemake's file on a path: below its folder, under the path in base 64, cut into pieces where it is long."""
     name = base64.urlsafe_b64encode(str(path).encode()).decode()
-    for length in (254, len(name) or 1):
-        pieces = [name[i : i + length] for i in range(0, len(name), length)]
-        place = metadata.joinpath(*(f"@{piece}" for piece in pieces[:-1]), pieces[-1])
-        try:
-            record: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
-            return record
-        except (OSError, ValueError):
-            continue
-    return None
+    pieces = [name[i : i + 254] for i in range(0, len(name), 254)]
+    place = folder.joinpath(*(f"@{piece}" for piece in pieces[:-1]), pieces[-1])
+    return place if place.is_file() else None
 
 
 def _is_ours(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -140,6 +141,16 @@ def test_without_snakemakes_records_a_changed_setting_is_refused(copy):
             copy, **changes
         )
     assert plan(copy) == {}
+
+
+def test_after_a_run_that_was_cut_off_a_setting_may_change(copy):
+    """A job whose files are there, but whose end Snakemake did not see."""
+    name = base64.urlsafe_b64encode(f"{RESULTS}/toy/m3000/cwola/closure.json".encode()).decode()
+    (copy / ".snakemake" / "metadata" / name).rename(copy / ".snakemake" / "incomplete" / name)
+    jobs = plan(copy, statistics={"shift": "positive"})
+    assert {"combine_closure", "estimate_background", "infer"} <= set(jobs)
+    (copy / ".snakemake" / "incomplete" / name).unlink()
+    assert "closure.json: was made with other settings" in refusal(copy, statistics={"shift": "positive"})
 
 
 def test_another_working_directory_with_another_configuration_is_refused(made, tmp_path):
