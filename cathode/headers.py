@@ -31,3 +31,12 @@ def read_header(path: Path) -> dict[str, Any]:
     if not isinstance(header, dict) or not str(header.get("schema", "")).startswith("cathode/"):
         raise ArtefactError(f"{path}: found no schema of cathode in it, expected an artefact or a result of a run")
     return header
+
+
+def is_artefact(path: Path) -> bool:
+    """Whether a file says that this package wrote it."""
+    try:
+        read_header(path)
+    except ArtefactError:
+        return False
+    return True

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cathode.errors import DataError, shown
+from cathode.errors import DataError, nearest, shown
 
 Columns = dict[str, NDArray[np.generic]]
 Value = NDArray[Any]  # 64-bit floats, or true and false
@@ -251,9 +251,7 @@ def _refused(node: ast.expr) -> str:
                 return f"found {len(node.args) + len(node.keywords)} arguments of {name}, expected {expected}"
             return ""
         case ast.Call(func=ast.Name(id=name)):
-            near = difflib.get_close_matches(name, FUNCTIONS, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            return f"found the function {shown(name)}{hint}, expected one of {', '.join(FUNCTIONS)}"
+            return f"found the function {shown(name)}{nearest(name, FUNCTIONS)}, expected one of {', '.join(FUNCTIONS)}"
         case ast.IfExp():
             return "found if and else, expected where(condition, value, other value)"
     what = {

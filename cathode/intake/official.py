@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cathode.artefacts import artefact
-from cathode.checksums import cache_folder
+from cathode.checksums import cache_folder, of_file, of_input
 from cathode.errors import ConfigError, DataError, shown
 from cathode.intake.settings import DataSettings, is_safe_address
 
@@ -116,7 +116,7 @@ def fetch(*, dataset: str, data: DataSettings) -> Fetched:
     path = fetch_file(data, dataset)
     if SETS[dataset].raw and data.label is not None:
         fetch_file(data, dataset, key=True)
-    return Fetched(name=dataset, sha256=_digest(path, "sha256"))
+    return Fetched(name=dataset, sha256=of_input(path))
 
 
 def cluster_jets(fetched: Fetched, *, data: DataSettings) -> Fetched:
@@ -124,7 +124,7 @@ def cluster_jets(fetched: Fetched, *, data: DataSettings) -> Fetched:
     from cathode.dijets.particles import cluster_file  # pandas and Arrow, which a download need not pay
 
     table = cluster_file(cached_file(data, fetched.name), clustered_file(data, fetched.name))
-    return Fetched(name=fetched.name, sha256=_digest(table, "sha256"))
+    return Fetched(name=fetched.name, sha256=of_input(table))
 
 
 def fetch_file(data: DataSettings, name: str, *, key: bool = False) -> Path:
@@ -136,7 +136,7 @@ def fetch_file(data: DataSettings, name: str, *, key: bool = False) -> Path:
     target = cached_file(data, name, key=key)
     remembered = target.with_name(target.name + ".sha256")
     if target.exists():
-        digest = _digest(target, "sha256")
+        digest = of_input(target)
         if not remembered.exists():
             log.info("%s: found, taken as it is", target)
             remembered.write_text(digest + "\n", encoding="utf-8")
@@ -157,7 +157,7 @@ def fetch_file(data: DataSettings, name: str, *, key: bool = False) -> Path:
             raise DataError(
                 f"{target.name}: {entry.kind} is {found}, expected {entry.digest}: damaged on the way, removed"
             )
-        remembered.write_text(_digest(part, "sha256") + "\n", encoding="utf-8")
+        remembered.write_text(of_file(part) + "\n", encoding="utf-8")
         part.replace(target)
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error}") from error

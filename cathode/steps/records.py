@@ -15,8 +15,8 @@ from typing import Any
 
 from cathode.checksums import of_file, of_input, of_tree
 from cathode.config import Config, dump_sections, load_config, publish_paths
-from cathode.errors import ArtefactError, CathodeError, ConfigError
-from cathode.headers import read_header
+from cathode.errors import ArtefactError, ConfigError
+from cathode.headers import is_artefact, read_header
 from cathode.intake.official import SETS, cached_file, clustered_file
 from cathode.steps import STEPS
 from cathode.steps.declared import code_sha256, declared
@@ -44,7 +44,7 @@ def refuse_foreign_files(config: Config, inputs: Sequence[str], metadata: Path) 
     folder = Path(config.folder)
     for name in _OUTPUTS:
         path = folder / name
-        if path.exists() and not _is_ours(path):
+        if path.exists() and not is_artefact(path):
             raise ArtefactError(
                 f"{path}: is no file of a run, and would be overwritten; expected another run or results_dir, or it elsewhere"
             )
@@ -52,10 +52,9 @@ def refuse_foreign_files(config: Config, inputs: Sequence[str], metadata: Path) 
         _refuse_replaced_official_files(config, folder)
     for path, header in artefacts_of(folder):
         made = header["made"]
-        if made["step"] not in STEPS or not made.get("settings"):
-            continue
-        window = path.relative_to(folder).parts[0]
-        differs = _differences(made, config, window if window in config.regions else None, inputs, path.name)
+        differs = _differences(made, config, _window_of(path, folder, config))
+        if path.name == "intake.json" and made["inputs"] and set(inputs) - set(made["inputs"].values()):
+            differs.append("input files")
         if differs and not _would_be_made_anew(path, made, metadata, inputs_only=differs == ["input files"]):
             raise ArtefactError(
                 f"{path}: was made with other {' and '.join(differs)} than this run's, and Snakemake has no record of it here (another working "
@@ -81,24 +80,14 @@ def refuse_parts_of_others(config: Config, parts: Sequence[Path]) -> None:
     """Raise ArtefactError for an artefact that was made with other settings or code than the summary or report that it is to be part of."""
     for path in parts:
         header = read_header(path) if path.suffix in (".json", ".npz", ".parquet") else {}
-        made = header.get("made", {})
-        if made.get("step") in STEPS and made.get("settings"):
-            windows = [None, *config.regions]
-            differs = min(
-                (_differences(made, config, w, None, path.name) for w in windows if _applies(made, w)),
-                key=len,
-                default=[],
-            )
+        if "made" in header:  # of whichever window
+            differs = min((_differences(header["made"], config, window) for window in config.regions), key=len)
             if differs:
                 raise ArtefactError(
                     f"{path}: was made with other {' and '.join(differs)} than the rest; expected parts of one run"
                 )
         elif "config_sha256" in header and header["config_sha256"] != config.sha256():
             raise ArtefactError(f"{path}: is the summary of another configuration; expected that of this run")
-
-
-def _applies(made: dict[str, Any], window: str | None) -> bool:
-    return ("window" in declared(made["step"]).sections) == (window is not None)
 
 
 def artefacts_of(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -125,15 +114,13 @@ def verify_run(folder: Path) -> str:
     found = list(artefacts_of(folder))
     if not found:
         raise ArtefactError(f"{folder}: found no artefacts, expected the folder of a run")
-    documents = [path for path in folder.rglob("*.json") if path.relative_to(folder).parts[0] not in _PUBLISHED]
-    here = {of_file(path) for path in [*documents, *(path for path, _ in found)]}
+    documents = {path for path in folder.rglob("*.json") if path.relative_to(folder).parts[0] not in _PUBLISHED}
+    here = {of_file(path) for path in documents | {path for path, _ in found}}
     here |= set((summary.intake.inputs or {}).values())
     for path, header in found:
         io.check_content(path)
         made = header["made"]
-        window = path.relative_to(folder).parts[0]
-        differs = _differences(made, config, window if window in config.regions else None, None, path.name, code=False)
-        if made["step"] in STEPS and made.get("settings") and differs:
+        if "settings" in _differences(made, config, _window_of(path, folder, config)):
             raise ArtefactError(f"{path}: was made with other settings than summary.json says")
         for name, checksum in made["inputs"].items():
             if checksum not in here and not _outside(name):
@@ -163,25 +150,27 @@ def _outside(name: str) -> bool:
     return name.startswith("generated")
 
 
-def _differences(
-    made: dict[str, Any],
-    config: Config,
-    window: str | None,
-    inputs: Sequence[str] | None,
-    name: str,
-    *,
-    code: bool = True,
-) -> list[str]:
-    said = declared(made["step"]) if made["step"] in STEPS else None
-    if said is None or ("window" in said.sections and window is None):
+def _window_of(path: Path, folder: Path, config: Config) -> str | None:
+    """The configured window that a file of a run belongs to."""
+    name = path.relative_to(folder).parts[0]
+    return name if name in config.regions else None
+
+
+def _differences(made: dict[str, Any], config: Config, window: str | None) -> list[str]:
+    """Which of settings and code an artefact was made with are not this configuration's; nothing where that cannot be said.
+
+    That is so for what no step made, and for windows that are not hunted.
+    """
+    if made["step"] not in STEPS or not made.get("settings"):
+        return []
+    sections = declared(made["step"]).sections
+    if "window" in sections and window is None:
         return []
     out = []
-    if made["settings"] != of_tree(publish_paths(dump_sections(config, said.sections, window))):
+    if made["settings"] != of_tree(publish_paths(dump_sections(config, sections, window))):
         out.append("settings")
-    if code and made["code"] != code_sha256(made["step"]):
+    if made["code"] != code_sha256(made["step"]):
         out.append("code")
-    if inputs and name == "intake.json" and made["inputs"] and set(inputs) - set(made["inputs"].values()):
-        out.append("input files")
     return out
 
 
@@ -212,10 +201,3 @@ def _record(path: Path, folder: Path) -> Path | None:
     pieces = [name[i : i + 254] for i in range(0, len(name), 254)]
     place = folder.joinpath(*(f"@{piece}" for piece in pieces[:-1]), pieces[-1])
     return place if place.is_file() else None
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        return str(read_header(path).get("schema", "")).startswith("cathode/")
-    except CathodeError:
-        return False

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cathode.errors import ArtefactError, ConfigError
-from cathode.headers import read_header
+from cathode.headers import is_artefact
 from cathode.steps import STEPS
 from cathode.steps.declared import Declared, code_sha256, declared
 
@@ -97,13 +97,8 @@ def run_step(step: str, arguments: argparse.Namespace) -> None:
 def refuse_foreign(outs: list[Path], *, force: bool) -> None:
     """Raise ArtefactError where a file would be overwritten that this package did not write."""
     for path in outs:
-        if path.exists() and not force:
-            try:
-                read_header(path)
-            except ArtefactError as error:
-                raise ArtefactError(
-                    f"--out: {path} is there and is no artefact; expected another name, or --force"
-                ) from error
+        if path.exists() and not force and not is_artefact(path):
+            raise ArtefactError(f"--out: {path} is there and is no artefact; expected another name, or --force")
 
 
 def function_of(step: str) -> Any:
