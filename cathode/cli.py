@@ -29,7 +29,8 @@ def main(argv: list[str] | None = None) -> int:
             name, "1"
         )  # one thread per job: two that spin on a busy machine cost far more than they win
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.INFO, stream=sys.stderr)
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    log.setLevel(logging.INFO)  # ours; the libraries that write PDFs say hundreds of lines at that level
     memory: int | None = None
     try:
         arguments = _parse(sys.argv[1:] if argv is None else argv)
@@ -42,8 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     except CathodeError as error:
         print(f"cathode: {error}", file=sys.stderr)
         return 2
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in _NO_MEMORY):
             raise
         allowed = f"{memory} MB" if memory else "the memory of this machine"
         print(f"cathode: out of memory: expected {allowed} to be enough; ask for more (mem_mb)", file=sys.stderr)
@@ -52,6 +53,9 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 141
+
+
+_NO_MEMORY = ("memory", "failed to map segment")  # torch's words, and the linker's where a library does not fit
 
 
 class _Parser(argparse.ArgumentParser):

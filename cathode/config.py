@@ -30,6 +30,7 @@ from cathode.strict_yaml import read_yaml
 from cathode.template.settings import TemplateSettings
 
 DEMO_SIGNAL = 360
+_NO_NUMBER = ("run", "results_dir", "device", "full_paths")
 _RUN = re.compile(r"\w[\w.+-]{0,99}")
 
 
@@ -54,6 +55,8 @@ class Config:
         statistics: how counts become significances.
         blind: no signal-region event is used by any step.
         device: auto (a GPU when there is one), cpu or cuda.
+        full_paths: summary and report name files and folders as they stand here; without it, of those outside the working directory only
+            the last name, so that what is mailed tells nothing of this machine.
     """
 
     run: str = "demo"
@@ -72,6 +75,7 @@ class Config:
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
     blind: bool = False
     device: typing.Literal["auto", "cpu", "cuda"] = "auto"
+    full_paths: bool = False
 
     def __post_init__(self) -> None:
         if not _RUN.fullmatch(self.run):
@@ -166,12 +170,12 @@ class Config:
         return typing.cast(dict[str, Any], dump(Config, self))
 
     def published(self) -> dict[str, Any]:
-        """The same for files that are handed on: of paths that lead out of the working directory, the last name only."""
-        return publish_paths(self.as_dict())
+        """The same for files that are handed on: without `full_paths`, of paths out of the working directory the last name only."""
+        return self.as_dict() if self.full_paths else publish_paths(self.as_dict())
 
     def sha256(self) -> str:
         """Checksum of everything that can change a number (not where files and results are, or on what device)."""
-        tree = {k: v for k, v in self.published().items() if k not in ("run", "results_dir", "device")}
+        tree = {k: v for k, v in publish_paths(self.as_dict()).items() if k not in _NO_NUMBER}
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -30,8 +31,19 @@ def run_workflow(config: str | None, *, cores: str, dry_run: bool, arguments: Se
     command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(snakefile()), "--cores", cores]
     command += ["--configfile", config] if config else []
     command += ["--dry-run"] if dry_run else []
-    code = subprocess.run([*command, *arguments], check=False).returncode
+    code = subprocess.run([*command, *arguments], check=False, env=os.environ | _cache()).returncode
     report = Path(loaded.folder).resolve() / "report.html"
     if code == 0 and not dry_run and report.exists():  # `-- --until prepare` leaves none
         sys.stderr.write(f"report: {report}\n")
     return code
+
+
+def _cache() -> dict[str, str]:
+    """Where Snakemake keeps its sources if it may not write into the home folder, which it would say with a traceback."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111 - never raises
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    return {} if writable else {"XDG_CACHE_HOME": str(Path(".snakemake", "cache").resolve())}

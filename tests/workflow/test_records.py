@@ -106,7 +106,9 @@ def test_what_is_mailed_names_no_folder_of_this_machine(made):
     text = json.dumps(shown)
     assert "/home" not in text
     assert "/data/" not in text
-    assert config.sha256() == load_config(shown).sha256()
+    full = load_config(config.as_dict() | {"full_paths": True})
+    assert "/home/me/a.parquet" in full.published()["data"]["files"]
+    assert config.sha256() == load_config(shown).sha256() == full.sha256()
 
 
 def test_an_input_replaced_by_an_older_file_is_hunted_anew(copy):
@@ -190,11 +192,13 @@ def test_an_official_file_that_was_replaced_is_refused(tmp_path):
     assert "as when it was fetched; delete both to fetch it again" in run.stderr
 
 
-@pytest.mark.parametrize("home", ["/nonexistent", "", None])
-def test_without_a_home_everything_works(made, home):
+@pytest.mark.parametrize("home", ["/nonexistent", "/proc", "", None])  # /proc: nobody may write there
+def test_without_a_home_everything_works(made, tmp_path, home):
     environment = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR")}
     environment |= {} if home is None else {"HOME": home}
-    for command in (["check", "my.yaml"], ["verify", f"{RESULTS}/toy"], ["plot-summary", "--help"]):
+    summary = f"{RESULTS}/toy/summary.json"
+    plot = ["plot-summary", "--summary", summary, "--out", str(tmp_path / "significance.pdf")]
+    for command in (["check", "my.yaml"], ["verify", f"{RESULTS}/toy"], ["hunt", "my.yaml", "--dry-run"], plot):
         run = subprocess.run(
             [sys.executable, "-P", "-m", "cathode", *command],
             capture_output=True,
@@ -205,6 +209,7 @@ def test_without_a_home_everything_works(made, home):
         )
         assert run.returncode == 0, run.stderr
         assert "Traceback" not in run.stderr
+    assert run.stderr.count("\n") < 5, "the libraries that write a PDF are quiet"
 
 
 def test_two_runs_do_not_write_into_one_folder(tmp_path):
