@@ -23,6 +23,7 @@ from cathode.errors import ConfigError, nearest, shown
 from cathode.generator.settings import GeneratorSettings
 from cathode.inference.settings import ClosureSettings
 from cathode.intake.settings import DataSettings, InjectionSettings
+from cathode.ranges import check_ranges, within
 from cathode.regions import Interval, Window, WindowSettings
 from cathode.schema import MismatchError, dump, json_schema, parse
 from cathode.stats.settings import CalibrationSettings, StatisticsSettings
@@ -30,7 +31,9 @@ from cathode.strict_yaml import read_yaml
 from cathode.template.settings import TemplateSettings
 
 DEMO_SIGNAL = 360
+_HIGHEST = 200_000  # GeV
 _NO_NUMBER = ("run", "results_dir", "device", "full_paths")
+_POINTLESS = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]{1,3}")
 _RUN = re.compile(r"\w[\w.+-]{0,99}")
 
 
@@ -60,7 +63,7 @@ class Config:
     """
 
     run: str = "demo"
-    seed: int = 1
+    seed: int = within(1, 0, 2**63 - 1)
     results_dir: str = "results"
     data: DataSettings = DataSettings()
     injection: InjectionSettings = InjectionSettings()
@@ -100,12 +103,21 @@ class Config:
             raise ConfigError("methods: expected at least one, none repeated")
         if self.injection.n_signal is not None and self.data.label is None:
             raise ConfigError("injection.n_signal: needs truth labels, expected data.label to name their column")
+        if self.data.mass_unit == "TeV" and self.mass_range[1] > _HIGHEST:
+            raise ConfigError(
+                f"windows.range: found masses up to {self.windows.range[1]:g} TeV, more than any collider's; is data.mass_unit GeV?"
+            )
+        if self.statistics.sqrt_s <= min(self.mass_range[0], 1000):
+            raise ConfigError(
+                f"statistics.sqrt_s: found {self.statistics.sqrt_s:g} GeV, below all masses; expected the collision energy in GeV, as 13000"
+            )
         settings_of(self.background.model, self.background)
         if self.template.base == "sidebands" and not is_transportable(self.background.model):
             raise ConfigError(
                 f"background.model: {self.background.model} has no encode and decode, which template.base: sidebands needs; "
                 "expected template.base: model"
             )
+        check_ranges(self, "")
 
     @property
     def searches(self) -> list[str]:
@@ -187,7 +199,16 @@ def load_config(source: str | Path | dict[str, Any] | None = None) -> Config:
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         raise ConfigError(f"{where}: found {type(tree).__name__}, expected keys and values")
-    return typing.cast(Config, validate(Config, _with_truth(tree), where))
+    return typing.cast(Config, validate(Config, _with_truth(_with_numbers(tree)), where))
+
+
+def _with_numbers(value: typing.Any) -> typing.Any:
+    """The tree with `1e-1`, which YAML's version 1.1 takes for text for want of a point, as the number that it is."""
+    if isinstance(value, dict):
+        return {key: _with_numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(inner) for inner in value]
+    return float(value) if isinstance(value, str) and _POINTLESS.fullmatch(value) else value
 
 
 def _with_truth(tree: dict[str, Any]) -> dict[str, Any]:

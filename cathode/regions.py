@@ -6,12 +6,14 @@ Masses are in GeV. Intervals are half open, [low, high).
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
+from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cathode.errors import ConfigError
+from cathode.ranges import check_ranges, within
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -31,10 +33,13 @@ class ScanSettings:
         step: from centre to centre.
     """
 
-    first: float
-    last: float
-    width: float
-    step: float
+    first: float = within(MISSING, 0, 10_000_000, above=True)
+    last: float = within(MISSING, 0, 10_000_000, above=True)
+    width: float = within(MISSING, 0, 10_000_000, above=True)
+    step: float = within(MISSING, 0, 10_000_000, above=True)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "windows.scan")
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class WindowSettings:
 
     def __post_init__(self) -> None:
         low, high = self.range
+        if not all(np.isfinite(edge) for interval in (self.range, *self.signal_regions) for edge in interval):
+            raise ConfigError("windows: found an edge that is infinite or no number, expected masses")
         if not low < high:
             raise ConfigError(f"windows.range: found [{low:g}, {high:g}], expected the lower edge first")
         if low <= 0:
@@ -64,6 +71,8 @@ class WindowSettings:
                 f"windows.scan: found steps of {self.scan.step:g} from {self.scan.first:g} to {self.scan.last:g}, "
                 f"expected at most {_MOST_WINDOWS} windows"
             )
+        if self.scan and self.signal_regions and self.signal_regions != type(self).signal_regions:
+            raise ConfigError("windows: found signal_regions and scan, expected one of them")
         if not self.intervals():
             raise ConfigError("windows.signal_regions: found none, expected at least one [low, high]")
         for a, b in self.intervals():
@@ -95,7 +104,8 @@ class WindowSettings:
 
 
 def _window_name(low: float, high: float) -> str:
-    return "m" + f"{(low + high) / 2:.10g}".replace(".", "p")
+    centre = Decimal(f"{(low + high) / 2:.10g}").normalize()  # never an exponent, which no file name should hold
+    return "m" + f"{centre:f}".replace(".", "p")
 
 
 def in_interval(mass: Array, interval: Interval) -> Mask:
@@ -217,7 +227,8 @@ def pseudo_windows(window: Window, sideband_mass: Array, number: int, *, guard: 
     interval at its centre, where interpolation is hardest. The intervals are disjoint, so that their counts are
     independent, and equally wide in log m.
 
-    They end at the mass with 2 % of the sideband above it, so that a model has events on both sides, and keep `guard`
+    They end at the mass with 2 % of the sideband above it, and a width below the end of the range, so that a model and a classifier
+    have events on both sides, and keep `guard`
     widths away from the real signal region: the tails of a signal there would look like non-closure, and the two hidden
     gaps would merge into one that is wider than any real one. They use the part of the spectrum that the hunt uses: where
     the real region lies more than its own width above the peak of the spectrum, the pseudo signal regions lie above
@@ -229,7 +240,8 @@ def pseudo_windows(window: Window, sideband_mass: Array, number: int, *, guard: 
     below = sideband_mass[sideband_mass < window.signal[0]]
     if len(sideband_mass) < 100 or len(below) == 0:
         raise ConfigError(f"window {window.name}: {len(sideband_mass)} sideband events are too few for a closure test")
-    last = float(np.quantile(sideband_mass, 0.98))
+    # events on both sides, also where the spectrum does not fall to nothing inside the range
+    last = min(float(np.quantile(sideband_mass, 0.98)), window.range[1] - window.width)
     peak = spectrum_peak(below, window.range[0])
     first = (peak if window.signal[0] - window.width >= peak else window.range[0]) + half
     spans = [(first, window.signal[0] - guard * window.width), (window.signal[1] + guard * window.width, last)]
@@ -242,18 +254,30 @@ def pseudo_windows(window: Window, sideband_mass: Array, number: int, *, guard: 
         edges = np.geomspace(a, b, n + 1) if n else np.array([])
         for low, high in itertools.pairwise(edges):
             centre = (low + high) / 2
-            region = (float(min(low, centre - half)), float(max(high, centre + half)))
+            start, end = float(min(low, centre - half)), float(max(high, centre + half))
+            region = (max(start, window.range[0]), min(end, window.range[1]))
             counted = (float(low), float(high))
             out.append(Window(f"pseudo{len(out):02d}", region, window.range, (window.signal, *window.hidden), counted))
     return out
 
 
 def spectrum_peak(mass: Array, low: float) -> float:
-    """Mass from which on a spectrum falls: the upper edge of its fullest bin of 2.5 % width, or `low` if that is the first.
+    """Mass from which on a spectrum falls, above a turn-on: the upper edge of its fullest bin of 2.5 % width; `low` without a turn-on.
 
-    `mass` holds all events from `low` up to some higher mass.
+    `mass` holds all events from `low` up to some higher mass. A turn-on is where the spectrum begins lower than it is over the
+    quarter of the mass that follows; a resonance on a level or falling spectrum is none, and one above a turn-on is not its peak:
+    bins that stand out of those on both sides by more than 5 sigma and a half count as these.
     """
     n_bins = max(2, round(float(np.log(mass.max() / low)) / 0.025))
     edges = np.geomspace(low, mass.max(), n_bins + 1)
-    fullest = int(np.argmax(np.histogram(mass, edges)[0] / np.diff(edges)))
-    return float(edges[fullest + 1]) if fullest else low
+    counts, widths = np.histogram(mass, edges)[0], np.diff(edges)
+    density, error = counts / widths, np.sqrt(counts + 1.0) / widths
+    beside = [[density[max(0, i - 4) : max(0, i - 1)], density[i + 2 : i + 5]] for i in range(n_bins)]
+    around = np.array(
+        [max((float(np.median(side)) for side in sides if len(side)), default=np.inf) for sides in beside]
+    )
+    density = np.where(density > np.maximum(1.5 * around, around + 5 * error), around, density)
+    begins, follows = density[:2].mean(), np.median(density[2:12]) if n_bins > 4 else density.max()
+    if begins >= 0.9 * follows - 3 * error[:2].mean() / np.sqrt(2):
+        return low
+    return float(edges[int(np.argmax(density)) + 1])

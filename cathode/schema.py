@@ -114,11 +114,14 @@ def json_schema(cls: type, title: str, extra: dict[str, Any] | None = None) -> d
         part.pop("description", None)
         if summary := (inspect.getdoc(named[name]) or "").split("\n\n")[0]:
             part["description"] = " ".join(summary.split())
-        said = descriptions(named[name])
+        said, ranges = descriptions(named[name]), {f.name: f.metadata for f in dataclasses.fields(named[name])}
         for key, value in part.get("properties", {}).items():
             value.pop("title", None)
             if key in said:
                 value["description"] = said[key]
+            if allowed := ranges.get(key):
+                value["exclusiveMinimum" if allowed["above"] else "minimum"] = allowed["low"]
+                value["maximum"] = allowed["high"]
     schema["properties"] = (extra or {}) | schema["properties"]
     schema.pop("title", None)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}

@@ -85,6 +85,11 @@ def _check(node: yaml.Node, path: str, sizes: dict[int, int], above: tuple[int, 
 def _check_scalar(node: yaml.ScalarNode, where: str) -> None:
     if len(node.value) > LONGEST_VALUE:
         raise ConfigError(f"{where}: found a value of {len(node.value)} characters, expected at most {LONGEST_VALUE}")
+    if node.tag == _TAG + "bool" and node.value.lower() not in ("true", "false"):
+        meaning = "true" if node.value.lower() in ("on", "yes") else "false"
+        raise ConfigError(
+            f"{where}: found {node.value}, which YAML reads as {meaning}; expected {meaning}, or quotes for a name"
+        )
     number = node.tag in (_TAG + "int", _TAG + "float")
     if number and len(node.value) > 40:
         raise ConfigError(f"{where}: found a number of {len(node.value)} characters, expected at most 40")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cathode.errors import ConfigError
+from cathode.ranges import check_ranges, within
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,15 @@ class TreeSettings:
         max_bin: histogram bins per feature.
     """
 
-    trees: int = 40
-    leaves: int = 31
-    learning_rate: float = 0.1
-    min_leaf: int = 100
-    subsample: float = 0.8
-    max_bin: int = 127
+    trees: int = within(40, 1, 10_000)
+    leaves: int = within(31, 2, 1024)
+    learning_rate: float = within(0.1, 0, 1, above=True)
+    min_leaf: int = within(100, 1, 1_000_000)
+    subsample: float = within(0.8, 0, 1, above=True)
+    max_bin: int = within(127, 2, 1024)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "classifier.boosted_trees")
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,16 @@ class NetworkSettings:
         validation: share of the training events that only selects those epochs.
     """
 
-    hidden: int = 64
-    layers: int = 3
-    epochs: int = 30
-    batch: int = 512
-    learning_rate: float = 1e-3
-    average_epochs: int = 10
-    validation: float = 0.2
+    hidden: int = within(64, 1, 4096)
+    layers: int = within(3, 1, 16)
+    epochs: int = within(30, 1, 10_000)
+    batch: int = within(512, 16, 10_000_000)
+    learning_rate: float = within(1e-3, 0, 1, above=True)
+    average_epochs: int = within(10, 1, 10_000)
+    validation: float = within(0.2, 0.01, 0.9)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "classifier.network")
 
 
 @dataclass(frozen=True)
@@ -70,11 +77,11 @@ class ClassifierSettings:
     """
 
     model: Literal["boosted_trees", "network"] = "boosted_trees"
-    folds: int = 5
-    members: int = 4
-    splits: int = 3
-    sequential_members: int = 4
-    strip_width: float = 0.5
+    folds: int = within(5, 2, 100)
+    members: int = within(4, 4, 1000)
+    splits: int = within(3, 1, 100)
+    sequential_members: int = within(4, 0, 1000)
+    strip_width: float = within(0.5, 0, 10, above=True)
     boosted_trees: TreeSettings = TreeSettings()
     network: NetworkSettings = NetworkSettings()
 
@@ -89,3 +96,4 @@ class ClassifierSettings:
             raise ConfigError(
                 f"classifier.sequential_members: found {self.sequential_members}, expected 0 or at least 4"
             )
+        check_ranges(self, "classifier")

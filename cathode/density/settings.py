@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cathode.errors import ConfigError
+from cathode.ranges import check_ranges, within
 from cathode.spectrum.settings import MassSettings
 
 
@@ -20,6 +21,7 @@ class HistogramSettings:
         half_range: see `bins`.
         hidden: width of the two hidden layers of each conditional network.
         epochs: passes over the training events.
+        steps: at least so many steps, by more epochs where events are few: six epochs of 20,000 events are 200 steps, too few to learn.
         batch: events per step.
         learning_rate: peak of the one-cycle schedule (AdamW).
         weight_decay: decoupled weight decay.
@@ -27,15 +29,19 @@ class HistogramSettings:
             is nearly linear, steered by where most events are, and misses the signal region's (measured on dijets).
     """
 
-    bins: int = 64
-    harmonics: int = 8
-    half_range: float = 3.2
-    hidden: int = 32
-    epochs: int = 6
-    batch: int = 512
-    learning_rate: float = 8e-3
-    weight_decay: float = 0.1
-    mass_scale: float = 1.5
+    bins: int = within(64, 4, 1024)
+    harmonics: int = within(8, 1, 256)
+    half_range: float = within(3.2, 1, 8)
+    hidden: int = within(32, 1, 4096)
+    epochs: int = within(6, 1, 10_000)
+    steps: int = within(600, 0, 10_000_000)
+    batch: int = within(512, 16, 10_000_000)
+    learning_rate: float = within(8e-3, 0, 1, above=True)
+    weight_decay: float = within(0.1, 0, 10)
+    mass_scale: float = within(1.5, 0, 10, above=True)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "background.histogram")
 
 
 @dataclass(frozen=True)
@@ -61,18 +67,21 @@ class FlowSettings:
 
     transform: Literal["affine", "spline"] = "affine"
     scaling: Literal["logit", "gaussian"] = "logit"
-    blocks: int = 15
-    hidden: int = 128
-    layers: int = 1
-    bins: int = 16
+    blocks: int = within(15, 1, 100)
+    hidden: int = within(128, 1, 4096)
+    layers: int = within(1, 1, 16)
+    bins: int = within(16, 2, 256)
     batch_norm: bool = True
-    epochs: int = 100
-    batch: int = 256
-    learning_rate: float = 1e-4
-    weight_decay: float = 1e-6
+    epochs: int = within(100, 1, 10_000)
+    batch: int = within(256, 16, 10_000_000)
+    learning_rate: float = within(1e-4, 0, 1, above=True)
+    weight_decay: float = within(1e-6, 0, 10)
     schedule: Literal["constant", "one_cycle"] = "constant"
-    keep_epochs: int = 10
-    validation: float = 0.2
+    keep_epochs: int = within(10, 1, 10_000)
+    validation: float = within(0.2, 0.01, 0.9)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "background.maf, background.spline")
 
 
 SPLINE_SETTINGS = FlowSettings(
@@ -99,8 +108,8 @@ class DensitySettings:
     """
 
     model: str = "histogram"
-    bootstraps: int = 10
-    seeds: int = 2
+    bootstraps: int = within(10, 2, 1000)
+    seeds: int = within(2, 2, 1000)
     histogram: HistogramSettings = HistogramSettings()
     maf: FlowSettings = FlowSettings()
     spline: FlowSettings = SPLINE_SETTINGS
@@ -118,3 +127,4 @@ class DensitySettings:
                 f"background.settings: found {', '.join(self.settings)} with background.model {self.model}, whose settings stand in "
                 f"background.{self.model}"
             )
+        check_ranges(self, "background")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cathode.errors import ConfigError
+from cathode.ranges import check_ranges, within
 
 PROCESSES = ("background", "signal")
 PACKAGES = ("fastjet", "pythia8mc")
@@ -34,9 +35,9 @@ class SignalSettings:
     """
 
     prongs: Literal[2, 3] = 2
-    mass: float = 3500.0
+    mass: float = within(3500.0, 0, 1_000_000, above=True)
     daughters: tuple[float, float] = (500.0, 100.0)
-    width: float | None = None
+    width: float | None = within(None, 0, 0.1, above=True)
 
     def __post_init__(self) -> None:
         heavy, light = self.daughters
@@ -47,6 +48,7 @@ class SignalSettings:
             )
         if self.width is not None and not 0 < self.width < 0.1:
             raise ConfigError(f"generator.signal.width: found {self.width:g}, expected null or between 0 and 0.1")
+        check_ranges(self, "generator.signal")
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,17 @@ class GeneratorSettings:
         pythia: further lines for Pythia, read last.
     """
 
-    n_background: int = 100_000
-    n_signal: int = 5_000
-    chunk: int = 10_000
-    seed: int = 1
+    n_background: int = within(100_000, 1, 1_000_000_000)
+    n_signal: int = within(5_000, 0, 1_000_000_000)
+    chunk: int = within(10_000, 1, 10_000_000)
+    seed: int = within(1, 0, 1_000_000_000_000_000_000)
     signal: SignalSettings = SignalSettings()
-    energy: float = 13000.0
+    energy: float = within(13000.0, 0, 1_000_000, above=True)
     multiparton: bool = False
-    pthat_min: float = 700.0
-    trigger_pt: float = 1200.0
-    trigger_eta: float = 2.5
-    radius: float = 1.0
+    pthat_min: float = within(700.0, 0, 1_000_000, above=True)
+    trigger_pt: float = within(1200.0, 0, 1_000_000, above=True)
+    trigger_eta: float = within(2.5, 0, 10, above=True)
+    radius: float = within(1.0, 0, 3, above=True)
     pythia: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -99,6 +101,7 @@ class GeneratorSettings:
             raise ConfigError(
                 f"generator.signal.mass: found {self.signal.mass:g}, expected less than the energy of the collision"
             )
+        check_ranges(self, "generator")
 
     def n_chunks(self, process: str) -> int:
         """Chunks of `background` or `signal` that hold enough events. All are full, so that more events only add chunks."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cathode.errors import ConfigError
+from cathode.ranges import check_ranges, within
 from cathode.template.settings import TemplateSettings
 
 
@@ -14,7 +15,7 @@ class ClosureSettings:
 
     Attributes:
         windows: pseudo signal regions in the sidebands, each with its own training of the whole chain.
-        guard: distance that they keep from the real one, in its widths; a signal's tails reach there.
+        guard: distance that they keep from the real one, in its widths, at least 0.5; a signal's tails reach there.
         bootstraps: density replicas per pseudo signal region, nested as in the signal region, only fewer (ten instead of
             four members moved no closure by more than its error, at 1.5 times the price of the hunt).
         seeds: initialisations per replica, likewise.
@@ -22,12 +23,12 @@ class ClosureSettings:
         per_job: pseudo signal regions in one job; changes no number.
     """
 
-    windows: int = 12
-    guard: float = 0.5
-    bootstraps: int = 2
-    seeds: int = 2
-    efficiency_oversampling: float = 20.0
-    per_job: int = 4
+    windows: int = within(12, 4, 100)
+    guard: float = within(0.5, 0.5, 10)
+    bootstraps: int = within(2, 2, 1000)
+    seeds: int = within(2, 2, 1000)
+    efficiency_oversampling: float = within(20.0, 4, 1000)
+    per_job: int = within(4, 1, 1000)
 
     def __post_init__(self) -> None:
         if self.windows < 4:
@@ -37,12 +38,15 @@ class ClosureSettings:
             )
         if self.windows > 100:
             raise ConfigError(f"closure.windows: found {self.windows}, expected at most 100: each is a training")
-        if self.guard < 0:
-            raise ConfigError(f"closure.guard: found {self.guard:g}, expected 0 or more")
+        if not self.guard >= 0.5:
+            raise ConfigError(
+                f"closure.guard: found {self.guard:g}, expected at least 0.5: nearer, pseudo signal regions would reach into the real one"
+            )
         if self.per_job < 1:
             raise ConfigError(f"closure.per_job: found {self.per_job}, expected at least 1")
         if self.bootstraps < 2 or self.seeds < 2:
             raise ConfigError("closure: expected bootstraps >= 2 and seeds >= 2")
+        check_ranges(self, "closure")
 
     @property
     def jobs(self) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from cathode.ranges import check_ranges, within
+
 
 @dataclass(frozen=True)
 class MassSettings:
@@ -20,6 +22,9 @@ class MassSettings:
     """
 
     model: Literal["polynomial", "kde"] = "polynomial"
-    span: float = 1.5
-    bins_per_width: int = 10
-    bandwidth: float = 0.01
+    span: float = within(1.5, 0, 100, above=True)
+    bins_per_width: int = within(10, 1, 1000)
+    bandwidth: float = within(0.01, 0, 10, above=True)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "background.mass")

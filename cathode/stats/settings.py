@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cathode.errors import ConfigError
+from cathode.ranges import check_ranges, within
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,13 @@ class CalibrationSettings:
         per_job: pseudo-experiments in one job; changes no number.
     """
 
-    classifier: int = 200
-    background: int = 100
-    injections: int = 60
+    classifier: int = within(200, 2, 1_000_000)
+    background: int = within(100, 2, 1_000_000)
+    injections: int = within(60, 0, 1_000_000)
     strengths: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0)
-    events: int | None = 30000
+    events: int | None = within(30000, 2000, 1_000_000_000)
     truth: Literal["spline", "maf", "histogram"] = "spline"
-    per_job: int = 10
+    per_job: int = within(10, 1, 1_000_000)
 
     def __post_init__(self) -> None:
         where = "statistics.calibration"
@@ -48,6 +49,7 @@ class CalibrationSettings:
             raise ConfigError(f"{where}.strengths: found {list(self.strengths)}, expected numbers >= 0")
         if self.events is not None and self.events < 2000:
             raise ConfigError(f"{where}.events: found {self.events}, expected at least 2000")
+        check_ranges(self, "statistics.calibration")
 
     def batches(self, number: int) -> int:
         """Jobs that `number` pseudo-experiments are divided among."""
@@ -74,11 +76,11 @@ class StatisticsSettings:
         calibration: the pseudo-experiments.
     """
 
-    overdispersion: float | Literal["calibrated"] = 1.0
+    overdispersion: float | Literal["calibrated"] = within(1.0, 1, 100)
     shift: Literal["always", "positive"] = "always"
     limits: bool = True
-    luminosity: float | None = None
-    sqrt_s: float = 13000.0
+    luminosity: float | None = within(None, 0, 1_000_000_000, above=True)
+    sqrt_s: float = within(13000.0, 0, 10_000_000, above=True)
     calibration: CalibrationSettings = CalibrationSettings()
 
     def applied_shift(self, mean: float) -> float:
@@ -92,3 +94,4 @@ class StatisticsSettings:
             raise ConfigError(
                 f"statistics.overdispersion: found {self.overdispersion:g}, expected at least 1, or calibrated"
             )
+        check_ranges(self, "statistics")

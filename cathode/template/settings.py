@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cathode.errors import ConfigError
+from cathode.ranges import check_ranges, within
 from cathode.regions import Window, in_interval
 
 LEAST_SOURCES = 100
@@ -33,11 +34,11 @@ class TemplateSettings:
     """
 
     base: Literal["sidebands", "model"] = "sidebands"
-    guard: float = 0.5
-    span: float = 1.5
-    measured: int = 200_000
-    oversampling: float = 4.0
-    efficiency_oversampling: float = 50.0
+    guard: float = within(0.5, 0, 10)
+    span: float = within(1.5, 0, 100, above=True)
+    measured: int = within(200_000, 100, 1_000_000_000)
+    oversampling: float = within(4.0, 1, 1000)
+    efficiency_oversampling: float = within(50.0, 4, 1000)
     reweight: Literal["none", "dctr"] = "none"
 
     def __post_init__(self) -> None:
@@ -49,6 +50,7 @@ class TemplateSettings:
             raise ConfigError(f"template.measured: found {self.measured}, expected at least {LEAST_SOURCES}")
         if self.oversampling < 1 or self.efficiency_oversampling < 4:
             raise ConfigError("template: expected oversampling >= 1 and efficiency_oversampling >= 4")
+        check_ranges(self, "template")
 
     def near(self, window: Window, mass: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Visible sideband events of `mass (n,)` up to the outer end of `span`, the guard included."""

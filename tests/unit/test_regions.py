@@ -95,6 +95,27 @@ def test_the_peak_of_a_falling_spectrum_is_its_lower_end():
         assert spectrum_peak(m[m < 3300], 2300.0) == peak
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_resonance_is_no_turn_on(seed):
+    """Level and falling spectra begin at their lower end whatever stands on them; above a turn-on, its peak is found beside a resonance."""
+    rng = np.random.default_rng(seed)
+    level = rng.uniform(8, 12, 20000)
+    upsilon = np.concatenate([level, rng.normal(9.46, 0.06, 3000), rng.normal(10.02, 0.06, 1200)])
+    falling = 2000 + rng.exponential(600, 40000)
+    risen = falling[rng.random(len(falling)) < 1 / (1 + np.exp(-(falling - 2400) / 60))]
+    bump = rng.normal(3500, 50, 1500)
+    for mass, low in (
+        (level, 8.0),
+        (upsilon, 8.0),
+        (falling, 2000.0),
+        (np.concatenate([falling, bump]), 2000.0),
+        (falling[:1500], 2000.0),
+    ):
+        assert spectrum_peak(mass, low) == low
+    for mass in (risen, np.concatenate([risen, bump, bump])):
+        assert spectrum_peak(mass, 2000.0) == pytest.approx(2570, rel=0.04)
+
+
 def test_strips_and_reach_count_from_the_gap():
     w = Window("p", (3000, 3100), (2300, 8000), ((3300, 3700), (2850, 3250)))
     assert w.gap == (2850, 3250)
