@@ -7,15 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from cathode.plots.style import Drawing, colour_of, in_style, name_of
+from cathode.plots.style import Drawing, attempt, colour_of, in_style, name_of, note
 from cathode.results import Truth
+
+_NO_CURVES = "fewer than 25 labelled signal events, too few for curves"
 
 
 def performance(truth: Sequence[Truth]) -> list[Drawing]:
-    """One figure per window: significance improvement against signal efficiency, and background rejection."""
-    known = [t for t in truth if t.entries and t.eps_sig]
-    windows = dict.fromkeys(t.window for t in known)
-    return [_curves(window, [t for t in known if t.window == window]) for window in windows]
+    """One figure per window that was evaluated: significance improvement against signal efficiency, and background rejection."""
+    drawings = []
+    for window in dict.fromkeys(t.window for t in truth if t.entries):
+        own, name = [t for t in truth if t.window == window and t.eps_sig], f"{window}_performance"
+        drawings.append(attempt(name, _curves, window, own) if own else note(name, f"{window}: {_NO_CURVES}"))
+    return drawings
 
 
 @in_style

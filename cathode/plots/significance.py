@@ -16,6 +16,7 @@ from cathode.plots.style import (
     WORKING_POINT_COLOURS,
     Drawing,
     as_files,
+    attempt,
     colour_of,
     eps_text,
     in_style,
@@ -51,10 +52,11 @@ def draw_summary(summary: Summary, truth: list[Truth], spectrum: list[SpectrumSc
     hunts = [h for h in summary.hunts if h.z_local is not None]
     if not hunts:
         return []
-    drawings = [overview(hunts, summary), budget(hunts)]
+    drawings = [attempt("significance", overview, hunts, summary), attempt("uncertainties", budget, hunts)]
     if len({h.window for h in hunts}) > 1:
-        drawings.append(scan(hunts))
-    drawings += map(spectrum_scan, spectrum)
+        drawings.append(attempt("scan", scan, hunts))
+    if spectrum:
+        drawings.append(attempt("spectrum_scan", spectrum_scan, spectrum))
     return [*drawings, *performance(truth)]
 
 

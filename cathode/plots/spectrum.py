@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -68,7 +70,7 @@ def selected_spectrum(events: Events, scores: MethodScores, window: Window, resu
     for axes in (main, ratio):
         axes.axvspan(low, high, color=SIGNAL_REGION, alpha=0.35, lw=0, label="Signal region" if axes is main else None)
     main.set(ylabel=f"Events / {unit:.3g} GeV", ylim=(0, None))
-    note = f", mass fit z = {fit.z:.1f}" if fit else ""
+    note = "" if fit is None else ", no function fits" if fit.z is None else f", mass fit z = {fit.z:.1f}"
     main.set_title(f"{window.name}: mass after the {name_of(scores.method)} selection{note}", loc="left", fontsize=11)
     main.legend(fontsize=9)
     ratio.set(xlabel="Resonant mass $m$ [GeV]", ylabel="(Data − fit)/$\\sqrt{\\mathrm{fit}}$")
@@ -76,18 +78,27 @@ def selected_spectrum(events: Events, scores: MethodScores, window: Window, resu
 
 
 @in_style
-def spectrum_scan(scan: SpectrumScan) -> Drawing:
-    """Local significance of a Gaussian signal in the inclusive spectrum against its mass."""
-    figure = Figure(figsize=(8, 3.6))
-    ax = figure.subplots()
-    for level in (-2, 2):
-        ax.axhline(level, color="#999999", ls=":", lw=1)
-    ax.axhline(0, color="#555555", lw=1)
-    ax.plot(scan.masses, scan.z, color=DATA, lw=1.6)
-    note = "no function describes the spectrum"
-    if scan.z_local is not None and scan.best_mass is not None and scan.p_global is not None:
-        ax.plot([scan.best_mass], [scan.z_local], "o", color=colour_of("cathode"), ms=6)
-        note = f"largest {scan.z_local:.1f} at {scan.best_mass:.0f} GeV, global {z_value(scan.p_global):.1f} (fit p = {scan.p_value:.2g})"
-    ax.set(xlabel="Signal mass [GeV]", ylabel="Local significance", ylim=(-4, max(4.5, (scan.z_local or 0) + 1)))
-    ax.set_title(f"Inclusive spectrum, signal of {scan.width:.0f} GeV: {note}", loc="left", fontsize=11)
-    return Drawing("spectrum_scan", figure, {"masses": scan.masses, "z": scan.z, "p_global": scan.p_global})
+def spectrum_scan(scans: Sequence[SpectrumScan]) -> Drawing:
+    """Local significance of a Gaussian signal in the inclusive spectrum against its mass, one panel per width of the signal."""
+    figure = Figure(figsize=(8, 3.6 * len(scans)))
+    drawn = []
+    for ax, scan in zip(figure.subplots(len(scans), 1, squeeze=False)[:, 0], scans, strict=True):
+        for level in (-2, 2):
+            ax.axhline(level, color="#999999", ls=":", lw=1)
+        ax.axhline(0, color="#555555", lw=1)
+        ax.plot(scan.masses, scan.z, color=DATA, lw=1.6)
+        note = "no function describes the spectrum" + (f" (p = {scan.p_value:.2g})" if scan.p_value is not None else "")
+        if scan.z_local is not None and scan.best_mass is not None and scan.p_global is not None:
+            ax.plot([scan.best_mass], [scan.z_local], "o", color=colour_of("cathode"), ms=6)
+            fit = f"fit p = {scan.p_value:.2g}" if not scan.apart else "background fitted to what is not shaded"
+            note = (
+                f"largest {scan.z_local:.1f} at {scan.best_mass:.5g} GeV, global {z_value(scan.p_global):.1f} ({fit})"
+            )
+        for interval in scan.apart:
+            ax.axvspan(*interval, color=SIGNAL_REGION, alpha=0.35, lw=0)
+        ax.set(xlabel="Signal mass [GeV]", ylabel="Local significance", xlim=scan.fit_range)
+        ax.set_ylim(-4, max(4.5, (scan.z_local or 0) + 1))
+        ax.set_title(f"Inclusive spectrum, signal of {scan.width:.4g} GeV: {note}", loc="left", fontsize=11)
+        drawn.append({"width": scan.width, "masses": scan.masses, "z": scan.z, "p_global": scan.p_global})
+    figure.tight_layout()
+    return Drawing("spectrum_scan", figure, {"scans": drawn})

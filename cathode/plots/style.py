@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cathode.classifier.methods import find_method
+from cathode.errors import reason
 from cathode.results import Figures
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,8 +53,8 @@ UNITS = {"mjj": "$m_{jj}$ [GeV]", "mj1": "$m_{J1}$ [GeV]", "delta_mj": "$\\Delta
 
 
 def label_of(name: str) -> str:
-    """Axis label of a column: the usual symbol for dijet columns, else its name."""
-    return UNITS.get(name, name)
+    """Axis label of a column: the usual symbol for dijet columns, else its name, in which $ is a dollar and nothing a formula."""
+    return UNITS.get(name, name.replace("\\", "\\\\").replace("$", "\\$") if "$" in name else name)
 
 
 def eps_text(eps: float) -> str:
@@ -107,7 +111,11 @@ class Drawing:
     def files(self) -> dict[str, bytes]:
         """PDF, PNG and the JSON of the numbers drawn, by file name."""
         drawn = json.dumps(_plain(self.numbers), indent=1, sort_keys=True) + "\n"
-        images = {f"{self.name}.{form}": self._image(form) for form in ("pdf", "png")}
+        try:
+            images = {f"{self.name}.{form}": self._image(form) for form in ("pdf", "png")}
+        except Exception as error:  # texts and extents are only looked at when the figure is drawn
+            instead = failed(self.name, error)
+            images = {f"{self.name}.{form}": instead._image(form) for form in ("pdf", "png")}
         return images | {f"{self.name}.json": drawn.encode()}
 
     def save(self, path: str | Path) -> Path:
@@ -118,6 +126,29 @@ class Drawing:
 
     def _repr_png_(self) -> bytes:
         return self._image("png")
+
+
+def attempt(name: str, draw: Callable[..., Drawing], *arguments: Any, **keywords: Any) -> Drawing:
+    """A drawing, or where it fails, one under the same `name` that says so: a figure may cost itself, never the report."""
+    try:
+        return draw(*arguments, **keywords)
+    except Exception as error:
+        return failed(name, error)
+
+
+def failed(name: str, error: Exception) -> Drawing:
+    """What stands in for a figure that could not be drawn."""
+    why = reason(error)
+    log.warning("warning: figure %s could not be drawn: %s", name, why)
+    return note(name, f"{name} could not be drawn:\n{why[:200]}")
+
+
+@in_style
+def note(name: str, text: str) -> Drawing:
+    """A sentence in place of a figure."""
+    figure = Figure(figsize=(7, 1.6))
+    figure.text(0.02, 0.5, text, va="center", fontsize=11, parse_math=False)
+    return Drawing(name, figure, {"note": text})
 
 
 def as_files(drawings: Iterable[Drawing]) -> Figures:

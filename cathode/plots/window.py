@@ -20,6 +20,7 @@ from cathode.plots.style import (
     TEMPLATE,
     Drawing,
     as_files,
+    attempt,
     colour_of,
     eps_text,
     in_style,
@@ -80,22 +81,29 @@ def draw_window(
     seed: int,
 ) -> list[Drawing]:
     """The drawings of `plot_window`."""
+    name = window.name
+    own_seed = derive_seed(seed, "plot_window", name)
     drawings = [
-        mass_spectrum(events, density, window, blind=not scores),
-        sideband_features(events, density, window, seed=derive_seed(seed, "plot_window", window.name)),
-        sideband_ratio(sidebands),
-        *map(closure_forest, closure),
+        attempt(f"{name}_mass_spectrum", mass_spectrum, events, density, window, blind=not scores),
+        attempt(f"{name}_features_sideband", sideband_features, events, density, window, seed=own_seed),
+        attempt(f"{name}_sideband_ratio", sideband_ratio, sidebands),
+        *(attempt(f"{name}_{c.method}_closure", closure_forest, c) for c in closure),
     ]
     eps = middle(working_points)
     results = {(h.method, h.eps_bkg): h for group in hunts for h in group.entries}
     compared = False
     for s in scores:
-        drawings.append(score_distribution(s, working_points))
+        method = f"{name}_{s.method}"
+        drawings.append(attempt(f"{method}_scores", score_distribution, s, working_points))
         if len(s.splits[0].side_row):
-            drawings.append(selected_spectrum(events, s, window, results[s.method, eps]))
+            own = results.get((s.method, eps))
+            drawings.append(attempt(f"{method}_selected_spectrum", selected_spectrum, events, s, window, own))
         if template is not None and find_method(s.method).needs_template and not compared:
             compared = True  # before the cut all methods with this template look alike
-            drawings += [signal_region_features(events, template, window), selected_features(events, template, s, eps)]
+            drawings += [
+                attempt(f"{name}_features", signal_region_features, events, template, window),
+                attempt(f"{name}_features_selected", selected_features, events, template, s, eps),
+            ]
     return drawings
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,18 +98,27 @@ def fit_log_linear(edges: Array, counts: Array, basis: Basis) -> LogLinearFit:
     return LogLinearFit(np.array(minuit.values), np.array(minuit.covariance), float(minuit.fval or 0.0))
 
 
-def growing_fits(edges: Array, counts: Array, basis_of: Callable[[int], Basis], most: int) -> Iterator[LogLinearFit]:
-    """Fits with 2, 3, ... `most` parameters, each accepted: one more improves the likelihood at p < 0.05.
+def best_fit(edges: Array, counts: Array, basis_of: Callable[[int], Basis], most: int) -> LogLinearFit:
+    """The fit with as many parameters, from 2 to `most`, as the counts call for.
 
-    Wilks' theorem for nested functions; for Poisson bins the likelihood form of the F-test. Raises FitError as `fit_log_linear`.
+    A longer function is taken where it improves the likelihood of the one taken before at p < 0.05 (Wilks' theorem for nested
+    functions, a degree of freedom per parameter more). All lengths are looked at: one useless term is no reason to stop before a useful
+    one. A length that does not converge is left out; raises FitError where none does.
     """
     best: LogLinearFit | None = None
+    said: FitError | None = None
     for n in range(2, most + 1):
-        fit = fit_log_linear(edges, counts, basis_of(n))
-        if best and chi2.sf(best.deviance - fit.deviance, 1) > _STEP:
-            return
-        best = fit
-        yield fit
+        try:
+            fit = fit_log_linear(edges, counts, basis_of(n))
+        except FitError as error:
+            said = said or error
+            continue
+        more = n - (len(best.coefficients) if best else 0)
+        if best is None or chi2.sf(best.deviance - fit.deviance, more) < _STEP:
+            best = fit
+    if best is None:
+        raise said or FitError(f"found {len(counts)} bins, expected at least 2 for a fit")
+    return best
 
 
 def integral(

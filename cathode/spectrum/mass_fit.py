@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +10,14 @@ from scipy.special import xlogy
 from scipy.stats import chi2
 
 from cathode.errors import FitError
-from cathode.spectrum.loglinear import Basis, dijet, growing_fits, integral, log_polynomial
+from cathode.spectrum.loglinear import Basis, best_fit, dijet, integral, log_polynomial
 
 Array = NDArray[np.float64]
 
 FAMILIES = ("dijet", "polynomial")
 _MAX_PARAMETERS = 5
 _GOOD = 0.05
+BAD = 1e-3  # goodness of fit below which a fit predicts nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class MassFit:
         spurious: largest difference of an alternate's prediction from the chosen one (events): the choice of function.
         sigma: error of the prediction (events): fit and choice of function in quadrature.
         n_obs: events in the signal region.
-        z: significance, both errors in it.
+        z: significance, both errors in it; null where no function describes the sidebands (p < 0.001).
         flags: what a reader must know.
     """
 
@@ -69,7 +69,7 @@ class MassFit:
     spurious: float
     sigma: float
     n_obs: float
-    z: float
+    z: float | None
     flags: tuple[str, ...]
 
 
@@ -100,14 +100,13 @@ def fit_family(
 ) -> SpectrumFit | None:
     """The shortest function of a family that describes the sidebands; None when no fit converges.
 
-    Grown as `growing_fits` does, up to 5 parameters and two bins per parameter.
+    Chosen as `best_fit` does, up to 5 parameters and two bins per parameter.
     """
     low, high = float(edges.min()), float(edges.max())
-    most, fit = min(_MAX_PARAMETERS, len(counts) // 2), None
-    with contextlib.suppress(FitError):  # a longer function that does not converge leaves the last that did
-        for accepted in growing_fits(edges, counts, lambda n: family_basis(family, n, low, high, sqrt_s), most):
-            fit = accepted
-    if fit is None:
+    most = min(_MAX_PARAMETERS, len(counts) // 2)
+    try:
+        fit = best_fit(edges, counts, lambda n: family_basis(family, n, low, high, sqrt_s), most)
+    except FitError:
         return None
     n = len(fit.coefficients)
     expected, error = integral(fit.coefficients, fit.covariance, family_basis(family, n, low, high, sqrt_s), interval)
@@ -145,13 +144,18 @@ def mass_fit(
     spurious = max((abs(f.expected - chosen.expected) for f in alternates), default=0.0)
     flags = () if chosen.p_value > _GOOD else (f"mass fit of the selected sidebands: p = {chosen.p_value:.2g}",)
     sigma = float(np.hypot(chosen.fit_error, spurious))
+    good = chosen.p_value >= BAD
+    if not good:
+        flags = (
+            f"mass fit of the selected sidebands: no function describes them (p = {chosen.p_value:.2g}), no significance",
+        )
     return MassFit(
         chosen=chosen,
         alternates=alternates,
         spurious=spurious,
         sigma=sigma,
         n_obs=n_obs,
-        z=z_profile(n_obs, chosen.expected, sigma),
+        z=z_profile(n_obs, chosen.expected, sigma) if good else None,
         flags=flags,
     )
 

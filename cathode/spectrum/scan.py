@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,16 @@ from scipy.stats import chi2, norm
 
 from cathode.artefacts import artefact
 from cathode.events import Events
-from cathode.regions import Window, count_in_bins, spectrum_peak
+from cathode.regions import Interval, Mask, Window, count_in_bins, spectrum_peak
 from cathode.seeds import derive_seed
+from cathode.spectrum.grid import MassGrid
 from cathode.spectrum.loglinear import bin_integrals
-from cathode.spectrum.mass_fit import FAMILIES, family_basis, fit_family
+from cathode.spectrum.mass_fit import BAD, FAMILIES, SpectrumFit, family_basis, fit_family
 from cathode.stats.settings import StatisticsSettings
 
 Array = NDArray[np.float64]
 
+_MOST_APART = 4  # excesses that may be left out of a fit that describes the rest
 _LEAST = 10.0  # events expected per bin: the score is Gaussian there
 
 
@@ -38,8 +40,10 @@ class SpectrumScan:
         level: of q0.
         family: of the background function.
         n_parameters: of the background function.
-        p_value: its goodness of fit.
+        p_value: goodness of fit of a function to all of the spectrum.
         fit_range: masses used (GeV).
+        apart: intervals (GeV) of excesses that anyone sees: no function describes the spectrum with them (p < 0.001), and this one, fitted
+            to the rest, describes that. Without significances, nothing does.
     """
 
     masses: tuple[float, ...] = ()
@@ -55,18 +59,22 @@ class SpectrumScan:
     n_parameters: int | None = None
     p_value: float | None = None
     fit_range: tuple[float, float]
+    apart: tuple[Interval, ...] = ()
 
 
-def score_weights(b: Array, basis: Array, signal: Array) -> Array:
+def score_weights(b: Array, basis: Array, signal: Array, kept: Mask | None = None) -> Array:
     """Weights `(k, s)` that turn residuals n - b `(k,)` into significances of `s` signal hypotheses.
 
     Rao's score test of a signal on top of b = exp(basis a): Z = U / sqrt(I), U = sum_i w_i (n_i - b_i) with w the signal over b,
     `signal (k, s)`, less its projection on the derivatives of the background, `basis (k, p)`, so that the background's fit
-    takes part; I = sum_i b_i w_i^2. Equal to sqrt(q0) for counts of tens (Rao, Proc. Camb. Phil. Soc. 44 (1948) 50).
+    takes part; I = sum_i b_i w_i^2. Equal to sqrt(q0) for counts of tens (Rao, Proc. Camb. Phil. Soc. 44 (1948) 50). Where the
+    background was fitted to some bins alone, the mask `kept (k,)`, only these take part, and the others are predicted.
     """
+    kept = np.ones(len(b), dtype=bool) if kept is None else kept
     relative = signal / b[:, None]
     weighted = basis * b[:, None]
-    w = relative - basis @ np.linalg.solve(basis.T @ weighted, weighted.T @ relative)
+    fitted = np.where(kept[:, None], basis, 0.0)
+    w = relative - fitted @ np.linalg.solve(fitted.T @ weighted, weighted.T @ relative)
     return np.asarray(w / np.sqrt((b[:, None] * w**2).sum(axis=0)))
 
 
@@ -91,8 +99,7 @@ def scan_spectrum(
 ) -> SpectrumScan:
     """The classical bump hunt, without features: the whole mass spectrum above its peak, for signals as wide as the window allows."""
     low, high = window.range
-    peak = spectrum_peak(events.mass[events.mass < window.signal[0]], low)
-    start = peak if peak < window.signal[0] - window.width else low
+    start = spectrum_peak(events.mass, low)
     own_seed = derive_seed(seed, "scan_spectrum", window.name)
     return scan_masses(events.mass, start, high, window.width / 4, sqrt_s=statistics.sqrt_s, seed=own_seed)
 
@@ -102,11 +109,14 @@ def scan_masses(
 ) -> SpectrumScan:
     """Scan the spectrum of `mass (n,)` between `low` and `high` (GeV) for a Gaussian signal of standard deviation `width`.
 
-    Bins of half a width. The best of the background functions (`FAMILIES`) is fitted to all of it, signal or not. The range ends
-    where fewer than 10 events per bin are left. Global p-values from background toys of the fitted function, in the linear
+    Bins of half a width. The best of the background functions (`FAMILIES`) is fitted to all of it, signal or not. Where that describes
+    the spectrum badly (p < 0.001), the largest excess is left out with three widths on either side, and so on up to four times; where
+    nothing describes the rest, there is no significance. The range ends where fewer than 10 events per bin are left. Global p-values from background toys of the fitted function, in the linear
     approximation of the fit.
     """
     edges = np.linspace(low, high, max(8, round((high - low) / width * 2)) + 1)
+    grid = MassGrid.of(mass)
+    edges = edges if grid is None else np.unique(grid.snap(edges))
     pairs = np.stack([edges[:-1], edges[1:]], axis=1)
     counts = count_in_bins(mass, pairs)
     enough = np.flatnonzero(counts >= _LEAST)
@@ -115,17 +125,30 @@ def scan_masses(
     if len(counts) < 8:
         return empty
     span = (float(pairs[0, 0]), float(pairs[-1, 1]))
-    names = [f for f in FAMILIES if f != "dijet" or span[1] < sqrt_s]
-    fits = [f for name in names if (f := fit_family(pairs, counts, span, name, sqrt_s=sqrt_s))]
-    if not fits:
-        return empty
-    best = max(fits, key=lambda f: f.p_value)
-    b = bin_integrals(pairs, best.density)
-    basis = family_basis(best.family, best.n_parameters, *best.fit_range, sqrt_s)(pairs.mean(axis=1))
     masses = np.arange(span[0] + width, span[1] - width, width / 4)
-    signal = np.diff(norm.cdf((edges[: len(b) + 1, None] - masses) / width), axis=0)
-    weights = score_weights(b, basis, signal)
-    z = (counts - b) @ weights
+    signal = np.diff(norm.cdf((edges[: len(counts) + 1, None] - masses) / width), axis=0)
+    kept = np.ones(len(counts), dtype=bool)
+    apart: list[float] = []
+    first: SpectrumFit | None = None
+    while True:
+        best = _best(pairs[kept], counts[kept], span, sqrt_s)
+        if best is None:
+            return empty
+        first = first or best
+        b = bin_integrals(pairs, best.density)
+        basis = family_basis(best.family, best.n_parameters, *best.fit_range, sqrt_s)(pairs.mean(axis=1))
+        weights = score_weights(b, basis, signal, kept)
+        z = (counts - b) @ weights
+        if best.p_value >= BAD:
+            break
+        seen = np.min([np.abs(masses - centre) for centre in [-np.inf, *apart]], axis=0) > 3 * width
+        centre = float(masses[np.where(seen, z, -np.inf).argmax()])
+        apart.append(centre)
+        kept &= (pairs[:, 1] <= centre - 3 * width) | (pairs[:, 0] >= centre + 3 * width)
+        if len(apart) > _MOST_APART or kept.sum() < 8:
+            return replace(
+                empty, family=first.family, n_parameters=first.n_parameters, p_value=first.p_value, fit_range=span
+            )
     drawn = (np.random.default_rng(seed).poisson(b, (toys, len(b))) - b) @ weights
     top, crossings = float(z.max()), float(up_crossings(drawn, empty.level).mean())
     return SpectrumScan(
@@ -140,6 +163,14 @@ def scan_masses(
         level=empty.level,
         family=best.family,
         n_parameters=best.n_parameters,
-        p_value=best.p_value,
+        p_value=first.p_value,
         fit_range=span,
+        apart=tuple((centre - 3 * width, centre + 3 * width) for centre in sorted(apart)),
     )
+
+
+def _best(pairs: Array, counts: Array, span: Interval, sqrt_s: float) -> SpectrumFit | None:
+    """The background function that describes bins best."""
+    names = [f for f in FAMILIES if f != "dijet" or span[1] < sqrt_s]
+    fits = [f for name in names if (f := fit_family(pairs, counts, span, name, sqrt_s=sqrt_s))]
+    return max(fits, key=lambda f: f.p_value, default=None)

@@ -11,7 +11,8 @@ from scipy.stats import chi2
 
 from cathode.errors import FitError
 from cathode.regions import Interval, Window, count_in_bins, in_interval
-from cathode.spectrum.loglinear import growing_fits, integral, log_polynomial
+from cathode.spectrum.grid import MassGrid, on_grid
+from cathode.spectrum.loglinear import best_fit, integral, log_polynomial
 from cathode.spectrum.settings import MassSettings
 
 Array = NDArray[np.float64]
@@ -24,7 +25,8 @@ class MassModel:
     """dN/dm = exp(sum_k a_k t^k), t = (log m - centre) / scale, fitted to the sidebands of one window.
 
     Attributes:
-        interval: signal region (GeV) that `expected` refers to, and `sample` unless it is given another.
+        interval: signal region (GeV) that `sample` refers to unless it is given another.
+        counted: what `expected` refers to: the same, but where masses come in steps as wide as the steps in it.
         fit_range: masses used by the fit (GeV), the hidden regions left out; t = -1 and 1 at its ends.
         coefficients: a_k, in log events per GeV.
         covariance: of the coefficients.
@@ -34,6 +36,7 @@ class MassModel:
     """
 
     interval: tuple[float, float]
+    counted: tuple[float, float]
     fit_range: tuple[float, float]
     coefficients: Array
     covariance: Array
@@ -45,7 +48,7 @@ class MassModel:
     def fit(cls, mass: Array, window: Window, settings: MassSettings | None = None) -> MassModel:
         """Fit masses `mass (n,)` of a window. Only visible sideband events enter, except for the `kde` option.
 
-        The order of the polynomial grows from 1 while each further term improves the likelihood at p < 0.05 (Wilks), up to 5.
+        The order of the polynomial, from 1 to 5, is the one that `best_fit` takes.
         Raises FitError when a sideband is empty or the minimum is not valid.
         """
         settings = settings or MassSettings()
@@ -58,12 +61,14 @@ class MassModel:
                 f"{high:g} GeV, expected at least 50 in 4 for the mass fit"
             )
         most = min(_MAX_ORDER + 1, len(counts) - 1)
-        *_, best = growing_fits(edges, counts, lambda n: log_polynomial(low, high, n), most)
+        edges, counts, counted = on_grid(MassGrid.of(mass), edges, counts, window.signal)
+        best = best_fit(edges, counts, lambda n: log_polynomial(low, high, n), most)
         own = mass[window.in_signal(mass)] if settings.model == "kde" else np.empty(0)
         if settings.model == "kde" and len(own) < 10:
             raise FitError(f"window {window.name}: {len(own)} events in the signal region, the kde needs at least 10")
         return cls(
             interval=window.signal,
+            counted=counted,
             fit_range=(low, high),
             coefficients=best.coefficients,
             covariance=best.covariance,
@@ -84,7 +89,7 @@ class MassModel:
         The choice of the function is not in the deviation.
         """
         basis = log_polynomial(*self.fit_range, len(self.coefficients))
-        return integral(self.coefficients, self.covariance, basis, self.interval)
+        return integral(self.coefficients, self.covariance, basis, self.counted)
 
     def sample(self, n: int, *, seed: int, interval: Interval | None = None) -> Array:
         """Draw `n` masses in the signal region, or in an `interval` inside it."""

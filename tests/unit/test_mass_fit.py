@@ -7,10 +7,13 @@ import pytest
 from conftest import ROOT
 from iminuit import Minuit, cost
 from scipy.integrate import quad
+from scipy.stats import chi2
 
-from cathode.regions import count_in_bins
-from cathode.spectrum.loglinear import dijet, fit_log_linear, integral, log_polynomial
+from cathode.regions import Window, count_in_bins
+from cathode.spectrum.grid import MassGrid
+from cathode.spectrum.loglinear import best_fit, dijet, fit_log_linear, integral, log_polynomial
 from cathode.spectrum.mass_fit import fit_family, mass_fit, sculpting, z_profile
+from cathode.spectrum.sideband_model import MassModel
 from cathode.stats.counting import li_ma
 
 INTERVAL = (3300.0, 3700.0)
@@ -166,3 +169,63 @@ def test_the_binned_fit_is_the_unbinned_one(n_events):
     found, error = integral(binned.coefficients, binned.covariance, basis, INTERVAL)
     truth = quad(scaled, *INTERVAL, args=tuple(fit.values))[0]
     assert found == pytest.approx(truth, abs=0.1 * error)
+
+
+def test_a_useless_term_does_not_hide_a_useful_one():
+    """A cubic term in log mass that is orthogonal to all below it: the square that comes first explains nothing of it."""
+    edges = np.stack([np.linspace(2000, 4950, 60), np.linspace(2050, 5000, 60)], axis=1)
+    basis = log_polynomial(2000, 5000, 4)
+    terms = basis(edges.mean(axis=1))
+    falling = 8000 * np.exp(-terms[:, 1])
+    cubic = np.linalg.qr(terms * np.sqrt(falling)[:, None])[0][:, 3] / np.sqrt(falling)
+    counts = falling * np.exp(8 * cubic / np.sqrt((falling * cubic**2).sum()))
+    fits = [fit_log_linear(edges, counts, log_polynomial(2000, 5000, n)) for n in (2, 3, 4)]
+    assert chi2.sf(fits[0].deviance - fits[1].deviance, 1) > 0.05, "the square alone helps"
+    best = best_fit(edges, counts, lambda n: log_polynomial(2000, 5000, n), 6)
+    assert len(best.coefficients) == 4
+    assert best.deviance < 5
+    assert fits[1].deviance > 40
+
+
+def test_a_fit_that_describes_nothing_gives_no_significance():
+    edges = np.stack([np.arange(2000.0, 5000, 50), np.arange(2050.0, 5050, 50)], axis=1)
+    edges = edges[(edges[:, 1] <= 3300) | (edges[:, 0] >= 3700)]
+    comb = 500.0 + 300 * (np.arange(len(edges)) % 2)
+    fit = mass_fit(edges, comb, 5000.0, (3300.0, 3700.0), sqrt_s=13000.0)
+    assert fit is not None
+    assert fit.z is None
+    assert "no function describes them" in fit.flags[0]
+
+
+@pytest.mark.parametrize("step", [0.0, 1.0, 10.0, 20.0, 30.0, 50.0])
+def test_rounded_masses_are_fitted_on_their_grid(step):
+    """The signal region counts whole steps; so does what is expected there. Without the grid, 30 GeV are 7 sigma off."""
+    window = Window("m3200", (3000.0, 3400.0), (2000.0, 8000.0))
+    pulls, good = [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        m = 2000 + rng.exponential(600, 60_000)
+        m = m[m < 8000]
+        m = m if step == 0 else np.round(m / step) * step
+        model = MassModel.fit(m, window)
+        value, error = model.expected()
+        pulls.append((window.in_signal(m).sum() - value) / np.hypot(error, np.sqrt(value)))
+        good.append(model.p_value)
+    assert abs(np.mean(pulls)) < 1.3  # standard error 0.41
+    assert np.std(pulls) < 2
+    assert min(good) > 1e-3
+
+
+def test_a_grid_is_found_whatever_its_offset_and_the_rounding_of_its_values():
+    rng = np.random.default_rng(0)
+    m = 2000 + rng.exponential(600, 60_000)
+    for step, offset, kind in ((30.0, 7.3, np.float64), (2.5, 0.0, np.float32), (0.5, 0.1, np.float32)):
+        grid = MassGrid.of((np.round(m / step) * step + offset).astype(kind).astype(float))
+        assert grid is not None
+        assert grid.step == pytest.approx(step, rel=1e-5)
+        edge = 3000.0
+        first = min(x for x in np.round(m / step) * step + offset if x >= edge)
+        assert grid.snap(np.array([edge]))[0] == pytest.approx(first - step / 2, abs=0.01)
+    assert MassGrid.of(m) is None
+    assert MassGrid.of(m.astype(np.float32).astype(float)) is None
+    assert MassGrid.of(np.round(m[:100] / 0.01) * 0.01) is None

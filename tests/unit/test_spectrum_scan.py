@@ -7,7 +7,9 @@ import pytest
 from iminuit import Minuit
 from scipy.stats import norm
 
-from cathode.spectrum.scan import gross_vitells, scan_masses, score_weights, up_crossings
+from cathode.events import Events
+from cathode.regions import Window
+from cathode.spectrum.scan import gross_vitells, scan_masses, scan_spectrum, score_weights, up_crossings
 
 EDGES = np.linspace(3000.0, 6000.0, 61)
 CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
@@ -77,3 +79,37 @@ def test_a_bump_is_found_where_it_is_and_background_alone_is_not():
     assert loud.z_local > 5
     assert loud.p_global < 1e-4
     assert scan_masses(background[:5], 3000, 8000, 100, sqrt_s=13000, seed=1).z_local is None
+
+
+def spectrum_of(seed: int, *, turn_on: float = 0.0, peaks: tuple[float, ...] = ()) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    m = 2000 + rng.exponential(600, 80_000)
+    if turn_on:
+        m = m[rng.random(len(m)) < 1 / (1 + np.exp(-(m - turn_on) / 60))]
+    return np.concatenate([m[m < 8000], *(rng.normal(mass, 40, 2500) for mass in peaks)])
+
+
+@pytest.mark.parametrize("signal", [(2650.0, 2850.0), (2900.0, 3100.0), (4000.0, 4200.0)])
+def test_no_excess_is_seen_beside_a_turn_on(signal):
+    """Also where the signal region lies next to it: the scan never falls back to masses below the peak."""
+    m = spectrum_of(1, turn_on=2400)
+    events = Events(("a",), np.arange(len(m)), m, np.zeros((len(m), 1)))
+    scan = scan_spectrum(events, window=Window("w", signal, (2000.0, 8000.0)))
+    assert 2450 < scan.fit_range[0] < 2700
+    assert scan.z_local is not None
+    assert scan.z_local < 4
+    assert scan.p_value > 1e-3
+
+
+def test_what_anyone_sees_is_found_and_what_nothing_describes_gives_no_significance():
+    m = spectrum_of(2, peaks=(3200.0, 4100.0))
+    scan = scan_masses(m, 2000, 8000, 50.0, sqrt_s=13000.0, seed=1, toys=200)
+    assert scan.p_value < 1e-3
+    assert len(scan.apart) == 2
+    assert all(low < peak < high for (low, high), peak in zip(scan.apart, (3200, 4100), strict=True))
+    assert scan.z_local > 8
+    assert min(abs(scan.best_mass - 3200), abs(scan.best_mass - 4100)) < 50
+    comb = np.concatenate([m, *(np.random.default_rng(3).normal(c, 60, 4000) for c in np.arange(2300, 7000, 300))])
+    bad = scan_masses(comb, 2000, 8000, 50.0, sqrt_s=13000.0, seed=1, toys=200)
+    assert bad.p_value < 1e-3
+    assert (bad.z_local, bad.masses, bad.p_global) == (None, (), None)
