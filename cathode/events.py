@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,18 @@ from cathode.errors import DataError
 from cathode.regions import Interval, in_interval
 
 Array = NDArray[np.float64]
+
+_EXACT = 2**53  # up to which 64-bit floats hold every integer
+_KINDS = {
+    "c": "complex numbers",
+    "M": "dates",
+    "m": "durations",
+    "O": "text or Python objects",
+    "U": "text",
+    "S": "text",
+    "T": "text",
+    "V": "records",
+}
 
 
 @artefact("events", "parquet")
@@ -91,9 +104,9 @@ def as_columns(table: Any) -> dict[str, NDArray[Any]]:
         names = [str(name) for name in table.columns]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise DataError(f"table: column {twice[0]} occurs more than once, expected names of their own")
-        columns = {name: table.iloc[:, j].to_numpy() for j, name in enumerate(names)}
+        columns = {name: _plain(table.iloc[:, j].to_numpy()) for j, name in enumerate(names)}
     elif isinstance(table, Mapping):
-        columns = {str(name): np.asarray(values) for name, values in table.items()}
+        columns = {str(name): _plain(np.asarray(values)) for name, values in table.items()}
     else:
         raise DataError(f"table: found {type(table).__name__}, expected a DataFrame or a dictionary of arrays")
     lengths = {name: len(values) if values.ndim else -1 for name, values in columns.items()}
@@ -102,19 +115,50 @@ def as_columns(table: Any) -> dict[str, NDArray[Any]]:
     return columns
 
 
-def numbers(values: ArrayLike, name: str, row: NDArray[np.int64], where: str) -> Array:
-    """The rows `row` of a column as finite double precision numbers. Raises DataError with the column, the count and the first row."""
+def _plain(values: NDArray[Any]) -> NDArray[Any]:
+    """What pandas keeps as objects, but is numbers, as floats (None and NA are NaN); anything else as it is."""
+    if values.dtype.kind != "O" or values.ndim != 1:
+        return values
+    absent = [v is None or type(v).__name__ == "NAType" for v in values]
+    if not all(gone or isinstance(v, Real) for v, gone in zip(values, absent, strict=True)):
+        return values
+    return np.array([np.nan if gone else v for v, gone in zip(values, absent, strict=True)], dtype=np.float64)
+
+
+def check_kind(values: NDArray[Any], name: str, where: str) -> None:
+    """Raise DataError unless a column holds one real number per event, each of which 64-bit floats hold: its kind, not its values.
+
+    Dates, durations, complex numbers, text and objects are refused: as numbers they would mean something else, or lose a part.
+    """
+    if values.dtype.kind not in "biuf":
+        found = _KINDS.get(values.dtype.kind, str(values.dtype))
+        raise DataError(f"{where}: column {name} holds {found}, expected numbers")
+    if values.ndim != 1:
+        raise DataError(
+            f"{where}: column {name} has shape {values.shape[1:]} in every event, expected one number per event"
+        )
+    if values.dtype.kind in "iu" and values.dtype.itemsize == 8 and len(values):
+        large = (values > _EXACT) | (values < -_EXACT if values.dtype.kind == "i" else False)
+        if np.any(large):
+            raise DataError(
+                f"{where}: column {name} has {int(large.sum())} integers beyond 2^53, which 64-bit floats do not hold, "
+                f"first in row {int(np.argmax(large))}"
+            )
+
+
+def numbers(values: ArrayLike, name: str, row: NDArray[np.int64], where: str, *, say_row: bool = True) -> Array:
+    """The rows `row` of a column as finite double precision numbers. Raises DataError with the column, the count and the first row.
+
+    Without `say_row`, no row is named: when blind, its number would tell how many hidden events stand before it.
+    """
     given = np.asarray(values)
-    try:
-        out = np.asarray(given[row], dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{where}: column {name} holds {given.dtype} values, expected numbers") from error
-    if out.ndim != 1:
-        raise DataError(f"{where}: column {name} has shape {out.shape}, expected one number per event")
+    check_kind(given, name, where)
+    out = np.asarray(given[row], dtype=np.float64)
     bad = ~np.isfinite(out)
     if bad.any():
+        place = f", first in row {row[np.argmax(bad)]}" if say_row else ""
         raise DataError(
-            f"{where}: column {name} has {int(bad.sum())} NaN or infinite values, first in row {row[np.argmax(bad)]}; "
+            f"{where}: column {name} has {int(bad.sum())} NaN or infinite values{place}; "
             "expected finite numbers (data.select can drop rows)"
         )
     return out
@@ -149,6 +193,7 @@ class Intake:
             (labelled signal that was left out).
         duplicates: kept events that repeat an earlier one exactly.
         inputs: SHA-256 of every file that was read, by its name; empty for tables in memory and generated events.
+        warnings: what is wrong with features or masses, and what to do, one line each.
     """
 
     read: int | None
@@ -156,6 +201,26 @@ class Intake:
     dropped: dict[str, int] | None
     duplicates: int
     inputs: dict[str, str] | None = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """What was read, kept and dropped.
+
+        >>> Intake(read=50140, kept=48000, dropped={"select": 140, "range": 2000, "injection": 0}, duplicates=0).sentence
+        '50140 events read, 48000 kept; dropped: 140 by data.select, 2000 outside windows.range'
+        """
+        if self.read is None or self.dropped is None:
+            return f"{self.kept} events kept, none of them in a signal region"
+        why = {"select": "by data.select", "range": "outside windows.range", "injection": "labelled signal set aside"}
+        gone = [f"{n} {why.get(reason, reason)}" for reason, n in self.dropped.items() if n]
+        return f"{self.read} events read, {self.kept} kept" + (f"; dropped: {', '.join(gone)}" if gone else "")
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What a reader of the results should know of the events, one line each."""
+        twice = f"{self.duplicates} of {self.kept} events repeat an earlier one exactly: they count twice, and every error is too small"
+        return ((twice,) if self.duplicates else ()) + self.warnings
 
 
 class Role(IntEnum):

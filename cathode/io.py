@@ -33,6 +33,7 @@ from cathode.schema import MismatchError, dump, parse
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
+_FEATURE = "feature:"
 _ROWS = 1 << 20  # rows written at once
 UNSEALED = ("timing",)  # what differs from run to run is not part of a document's checksum
 _ZIP64 = 1 << 30  # bytes of an array from which its entry in an archive is of the large kind
@@ -201,9 +202,9 @@ def _write_parquet(obj: Any, path: Path, header: dict[str, Any]) -> None:
     for field in dataclasses.fields(obj):
         value = getattr(obj, field.name)
         if isinstance(value, np.ndarray) and value.ndim == 2:
-            columns |= {name: value[:, j] for j, name in enumerate(obj.names)}
+            columns |= {feature_column(name, type(obj)): value[:, j] for j, name in enumerate(obj.names)}
         elif isinstance(value, np.ndarray):
-            columns[field.name if field.name not in columns else f"_{field.name}"] = value
+            columns[field.name] = value
         else:
             constant[field.name] = value
     header |= {"constant": constant, "columns": {name: of_array(values) for name, values in columns.items()}}
@@ -221,6 +222,12 @@ def _write_parquet(obj: Any, path: Path, header: dict[str, Any]) -> None:
             writer.close()
 
 
+def feature_column(name: str, cls: type) -> str:
+    """The column of a feature: its own name, but behind `feature:` where that would be a field of the class (or another's such column)."""
+    taken = name.startswith(_FEATURE) or name in {field.name for field in dataclasses.fields(cls)}
+    return _FEATURE + name if taken else name
+
+
 def _read_parquet(path: Path, cls: type, kind: Kind) -> Any:
     import pyarrow.parquet as pq
 
@@ -235,7 +242,7 @@ def _read_parquet(path: Path, cls: type, kind: Kind) -> Any:
         elif field.name in constant:
             values[field.name] = constant[field.name]
         elif field.name == "features":
-            names = constant["names"]
+            names = [feature_column(name, cls) for name in constant["names"]]
             kind_of_column = file.schema_arrow.field(names[0]).type.to_pandas_dtype() if names else np.float64
             values["features"] = np.empty((file.metadata.num_rows, len(names)), dtype=kind_of_column)
             for j, name in enumerate(names):

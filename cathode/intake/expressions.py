@@ -13,12 +13,13 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cathode.errors import DataError, nearest, shown
+from cathode.events import check_kind
 
 Columns = dict[str, NDArray[np.generic]]
 Value = NDArray[Any]  # 64-bit floats, or true and false
@@ -27,7 +28,6 @@ LONGEST = 2000  # characters of an expression
 LARGEST = 400  # nodes of its tree
 DEEPEST = 60  # levels of its tree
 _ROWS = 1 << 18  # computed at once
-_EXACT = 2**53  # up to which 64-bit floats hold every integer
 
 # how it is computed, how many arguments it takes
 FUNCTIONS: dict[str, tuple[Callable[..., Value], int]] = {
@@ -39,6 +39,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Value], int]] = {
         )
     },
     **{name: (getattr(np, name), 2) for name in ("arctan2", "hypot", "minimum", "maximum")},
+    "min": (np.minimum, 2),
+    "max": (np.maximum, 2),
     "where": (np.where, 3),
 }  # fmt: skip
 _ARITHMETIC: dict[type[ast.operator], Callable[..., Value]] = {
@@ -76,6 +78,7 @@ class Expression:
         tree: what it says.
         quoted: columns written in backticks, by the name that stands for them in the tree.
         names: columns that it uses, in order of appearance.
+        constants: numbers that it uses by name: `pi`.
     """
 
     text: str
@@ -83,6 +86,7 @@ class Expression:
     tree: ast.expr
     quoted: Mapping[str, str]
     names: tuple[str, ...]
+    constants: tuple[str, ...] = ()
 
     def __call__(self, columns: Columns, available: Iterable[str] = ()) -> Value:
         """Its value for every event, `(n,)`: 64-bit floats, or true and false. All columns count as 64-bit floats, whatever they are stored as.
@@ -96,10 +100,14 @@ class Expression:
         >>> parse("(m1 > 4) & (m2 < 5 or m2 == 6)", "data.select")(masses)
         array([False,  True])
         """
+        if "pi" in self.constants and "pi" in {*columns, *available}:
+            raise DataError(
+                f"{self.where}: pi is the number 3.14159… and the input has a column of that name, too: put this in backticks"
+            )
         for name in self.names:
             if name not in columns:
                 raise DataError(f"{self.where}: {missing_column(name, [*columns, *available])}")
-            _check_kind(columns[name], name, self.where)
+            check_kind(columns[name], name, self.where)
         n = len(next(iter(columns.values())))
         parts = []
         with np.errstate(all="ignore"):  # what is not finite is refused, with its row, by who uses the column
@@ -112,7 +120,7 @@ class Expression:
     def _value(self, node: ast.expr, columns: dict[str, Value]) -> Value:
         match node:
             case ast.Name():
-                return columns[self.quoted.get(node.id, node.id)]
+                return np.asarray(np.pi) if node.id == "pi" else columns[self.quoted.get(node.id, node.id)]
             case ast.Constant(value=bool() as value):
                 return np.asarray(value)
             case ast.Constant(value=int() | float() as value):
@@ -190,9 +198,31 @@ def parse(text: str, where: str) -> Expression:
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
         why = error.msg if isinstance(error, SyntaxError) else str(error)
         raise DataError(f"{where}: cannot read the expression {shown(text)}: {why}") from error
+    tree = _with_compound_names(tree)
     nodes = _nodes(tree, where, text)
     names = [node.id for node in nodes if isinstance(node, ast.Name)]
-    return Expression(text, where, tree, quoted, tuple(dict.fromkeys(quoted.get(name, name) for name in names)))
+    columns = tuple(dict.fromkeys(quoted.get(name, name) for name in names if name != "pi"))
+    return Expression(text, where, tree, quoted, columns, ("pi",) if "pi" in names else ())
+
+
+def _with_compound_names(tree: ast.expr) -> ast.expr:
+    """`jet.pt` and `Muon_pt[0]` as the names of columns that they are; nothing is looked up in anything but the table."""
+
+    class Names(ast.NodeTransformer):
+        def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+            inner = self.visit(node.value)
+            return ast.Name(f"{inner.id}.{node.attr}") if isinstance(inner, ast.Name) else node
+
+        def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+            inner, index = self.visit(node.value), node.slice
+            if isinstance(inner, ast.Name) and isinstance(index, ast.Constant) and type(index.value) is int:
+                return ast.Name(f"{inner.id}[{index.value}]")
+            return node
+
+    try:
+        return cast(ast.expr, Names().visit(tree))
+    except RecursionError:
+        return tree  # too deep; refused with its size
 
 
 def _nodes(tree: ast.expr, where: str, text: str) -> list[ast.expr]:
@@ -261,18 +291,6 @@ def _refused(node: ast.expr) -> str:
     }
     kind = type(node).__name__
     return f"found {what.get(kind, kind)}, expected columns, numbers, + - * / // % **, comparisons, and, or, not, & | ~ and functions"
-
-
-def _check_kind(values: NDArray[Any], name: str, where: str) -> None:
-    if values.dtype.kind not in "biuf":
-        raise DataError(f"{where}: column {shown(name)} holds {values.dtype}, expected numbers")
-    if values.dtype.kind in "iu" and values.dtype.itemsize == 8 and len(values):
-        large = (values > _EXACT) | (values < -_EXACT if values.dtype.kind == "i" else False)
-        if np.any(large):
-            first = int(np.argmax(large))
-            raise DataError(
-                f"{where}: column {shown(name)} has {int(large.sum())} integers beyond 2^53, which 64-bit floats do not hold, first in row {first}"
-            )
 
 
 def _as_number(values: NDArray[np.generic]) -> Value:

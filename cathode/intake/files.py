@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from glob import glob
 from pathlib import Path
 
 from cathode.checksums import of_input
-from cathode.errors import ConfigError, DataError
+from cathode.errors import ConfigError, DataError, shown
 from cathode.intake.demo import demo_file
 from cathode.intake.settings import DataSettings
 
+# of files that are read; the readers are in `cathode.intake.tables`, whose libraries take a second to load
+ENDINGS = (".h5", ".hdf5", ".parquet", ".root", ".csv", ".csv.gz", ".csv.bz2", ".tsv", ".tsv.gz", ".npy", ".npz")
+
+
+def ending(path: Path) -> str:
+    """Of a file's name, with that of a compressed text: `.csv.gz`."""
+    return "".join(path.suffixes[-2:] if path.suffix.lower() in (".gz", ".bz2") else path.suffixes[-1:]).lower()
+
 
 def input_files(data: DataSettings) -> list[Path]:
-    """The user's files behind `data`, globs expanded in sorted order. Raises DataError for a path that matches nothing.
+    """The user's files behind `data`, patterns and folders expanded, in the order of their names. Raises DataError for what matches nothing or twice.
 
     None for `lhco` and `pythia`: these are fetched or generated when they are needed.
     """
@@ -25,25 +35,71 @@ def input_files(data: DataSettings) -> list[Path]:
             return [path]
     out: list[Path] = []
     for pattern in data.files:
-        given = Path(pattern)
-        found = [given] if given.exists() else sorted(given.parent.glob(given.name)) if "*" in given.name else []
-        if not found:
-            raise DataError(f"data.files: {pattern}: no such file (looked from {Path.cwd()})")
-        out += found
+        out += _matching(split_tree(pattern)[0])
+    first: dict[tuple[int, int], Path] = {}
     for path in out:
-        if path.is_dir():
-            raise DataError(f"{path}: found a directory, expected a file")
-    twice = {str(p) for p in out if out.count(p) > 1}
-    if twice:
-        raise DataError(f"data.files: {', '.join(sorted(twice))} is listed more than once")
-    return out
+        status = path.stat()
+        other = first.setdefault((status.st_dev, status.st_ino), path)
+        if other is not path:
+            which = f"is {other} by another name" if str(other) != str(path) else "is listed more than once"
+            raise DataError(f"data.files: {path} {which}; its events would count twice")
+    return sorted(out, key=lambda path: (path.name, str(path)))  # so that the order of the list changes nothing
+
+
+def split_tree(pattern: str) -> tuple[str, str | None]:
+    """A path, and the ROOT tree that stands behind it as in `file.root:tree;1`."""
+    path, colon, tree = pattern.rpartition(".root:")
+    return (f"{path}.root", tree) if colon and tree and not Path(pattern).exists() else (pattern, None)
+
+
+def tree_key(data: DataSettings) -> str | None:
+    """`data.key`, or the one tree that the paths name. Raises ConfigError where they differ."""
+    named = {tree for _, tree in map(split_tree, data.files) if tree} | ({data.key} if data.key else set())
+    if len(named) > 1:
+        raise ConfigError(f"data.files: found the trees {', '.join(sorted(named))}, expected one for all files")
+    return next(iter(named), None)
+
+
+def _matching(pattern: str) -> list[Path]:
+    """Files of a path, of a pattern (`*`, `?`, `[ab]`, `**`), or below a folder; in sorted order."""
+    if pattern.startswith(("root://", "http://", "https://")):
+        raise DataError(
+            f"data.files: {shown(pattern)} is on another machine, expected a file on this one (xrdcp copies it)"
+        )
+    given = pattern if Path(pattern).exists() else os.path.expandvars(os.path.expanduser(pattern))  # noqa: PTH111 - never raises
+    found = [given] if Path(given).exists() else sorted(glob(given, recursive=True))  # noqa: PTH207 - pathlib knows no absolute patterns
+    paths = [path for name in found for path in (_below(Path(name)) if Path(name).is_dir() else [Path(name)])]
+    if not paths:
+        raise DataError(f"data.files: {pattern}: no such file (looked from {Path.cwd()})")
+    return paths
+
+
+def _below(folder: Path) -> list[Path]:
+    """The tables of a folder, as Parquet data sets are kept; names that begin with a dot or an underscore are none of them."""
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and ending(path) in ENDINGS
+        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+    )
+    kinds = sorted({ending(path) for path in found})
+    if len(kinds) != 1:
+        said = f"files of several kinds ({', '.join(kinds)})" if kinds else "no table"
+        raise DataError(f"{folder}: found a folder with {said}, expected tables of one kind")
+    return found
 
 
 def input_sha256(paths: Sequence[Path]) -> dict[str, str]:
     """SHA-256 of files, by name; a name that occurs twice is followed by its place in the list.
 
-    Those of large files are remembered in the user's cache folder for as long as the file's size, times and inode stay.
+    Raises DataError for two files of the same content. Those of large files are remembered in the user's cache folder for as long as the file's size, times and inode stay.
     """
     names = [path.name for path in paths]
+    sums = [of_input(path) for path in paths]
+    for i, value in enumerate(sums):
+        if value in sums[:i]:
+            other = paths[sums.index(value)]
+            raise DataError(f"data.files: {paths[i]} holds what {other} holds; its events would count twice")
     unique = [name if names.count(name) == 1 else f"{name} ({i + 1})" for i, name in enumerate(names)]
-    return {name: of_input(path) for name, path in zip(unique, paths, strict=True)}
+    return dict(zip(unique, sums, strict=True))

@@ -17,17 +17,20 @@ from cathode.errors import DataError
 from cathode.events import Events, Intake, Labels, numbers
 from cathode.generator.generate import Generated, merge_chunks
 from cathode.generator.settings import GeneratorSettings
+from cathode.intake.diagnose import describe_features, spread
 from cathode.intake.expressions import Expression, missing_column, parse
-from cathode.intake.files import input_files, input_sha256
+from cathode.intake.files import input_files, input_sha256, tree_key
 from cathode.intake.official import SETS, Fetched, cached_file, table_file
-from cathode.intake.settings import DataSettings, InjectionSettings
-from cathode.intake.tables import Columns, Table, read_table
+from cathode.intake.settings import UNITS, DataSettings, InjectionSettings
+from cathode.intake.tables import Columns, Table, element, read_table
 from cathode.regions import Interval, in_interval
 from cathode.seeds import derive_seed
 
 log = logging.getLogger(__name__)
 
 _LEAST_EVENTS = 1000
+_GAP = 20.0  # factor between neighbouring masses that no spectrum has
+_SHARE = 1e-3  # of events on either side of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,9 @@ def prepare(
     """Read and validate the events; labels and spare signal go to files of their own."""
     columns = merge_chunks(generated, generator) if data.source == "pythia" else None
     p = prepare_events(data, injection, mass_range, seed=seed, blinded=blinded, columns=columns)
-    log.info("%d events kept, %d spare signal events", len(p.events), len(p.spare))
+    log.info("%s", p.intake.sentence)
+    for doubt in p.intake.doubts:
+        log.warning("warning: %s", doubt)
     return p.events, p.labels, p.spare, p.intake
 
 
@@ -76,8 +81,8 @@ def prepare_events(
 ) -> Prepared:
     """Read, derive, select, validate and inject. `mass_range` in GeV. Raises DataError on the first defect.
 
-    Events in `blinded` intervals (GeV) are left out, and no count, range or message depends on them; with labels they are still
-    validated and take part in the injection, which keeps signal of the whole range. `columns` are given where there are no files:
+    Events in `blinded` intervals (GeV) are left out, and no count, range or message depends on them; only where `injection` draws
+    from labelled signal, it does so from that of the whole range. `columns` are given where there are no files:
     generated events, or a table in memory.
     """
     where = str(data.files[0]) if data.source == "files" else describe_source(data)
@@ -89,73 +94,123 @@ def prepare_events(
         raise DataError(f"{where}: {missing_column(data.mass, available)}")
     n_read = len(next(iter(read.values())))
     if data.format != "table" and is_lhco(set(read)):
-        # the official mj1 is the leading jet's; derived names win
-        read = read | derive_dijet(read)
+        read = read | _derived(data, read, where)
     read = read | _defined(data, read, available)
-    keep = np.ones(n_read, dtype=bool)
-    if data.select is not None:
-        chosen = parse(data.select, "data.select")(read, available)
-        if chosen.dtype != np.bool_:
-            raise DataError(f"data.select: {data.select!r} gives {chosen.dtype} values, expected true or false")
-        keep = np.asarray(chosen, dtype=bool)
-    wanted = [data.mass, *data.features] + ([data.label] if data.label else [])
-    for name in wanted:
+    for _, name in _wanted(data):
         if name not in read:
             raise DataError(f"{where}: {missing_column(name, [*read, *available])}")
-    row = np.flatnonzero(keep)
+    row = np.flatnonzero(_selected(data, read, available, n_read))
     if len(row) == 0:
-        raise DataError(f"data.select: {data.select!r} keeps none of {n_read} events")
+        of_all = "" if blinded else f" of {n_read}"
+        raise DataError(f"data.select: {data.select!r} keeps none{of_all} events")
+    n_selected = len(row)
 
-    mass = numbers(read[data.mass], data.mass, row, where) * data.unit
-    if blinded and data.label is None:
+    mass = numbers(read[data.mass], data.mass, row, where, say_row=not blinded) * data.unit
+    drawn = data.label is not None and injection.n_signal is not None  # from the signal of the whole range
+    if blinded and not drawn:
         visible = _outside(mass, blinded)
         row, mass = row[visible], mass[visible]
-
-    def values(name: str) -> NDArray[np.float64]:
-        return numbers(read[name], name, row, where)
-
-    for name in wanted:  # a defect anywhere is refused before anything large is built
-        values(name)
     _check_unit(mass, mass_range, where, data.mass_unit)
     inside = in_interval(mass, mass_range)
+    n_outside = int((~inside).sum())
     if inside.sum() < _LEAST_EVENTS:
         raise DataError(
             f"{where}: found {int(inside.sum())} of {len(mass)} events with {data.mass} in windows.range "
             f"[{mass_range[0]:g}, {mass_range[1]:g}] GeV, expected at least {_LEAST_EVENTS}"
         )
-    dropped = {"select": n_read - int(keep.sum()), "range": int((~inside).sum())}
-    features = np.empty((int(inside.sum()), len(data.features)))
-    for j, name in enumerate(data.features):
-        features[:, j] = values(name)[inside]
-        if np.ptp(features[:, j]) == 0:
-            raise DataError(f"{where}: column {name} is constant ({features[0, j]:g}), expected a feature that varies")
-    label = None if data.label is None else values(data.label)[inside]
+    kept = inside.mean() if blinded else inside.sum() / n_read
+    if kept < 1 - data.allow_loss:
+        raise DataError(
+            f"{where}: data.select and windows.range keep {kept:.2%} of the events, expected at least {1 - data.allow_loss:.2%}: is it the "
+            "right column, unit and range? data.allow_loss permits more"
+        )
     row, mass = row[inside], mass[inside]
-    read = {}  # free what was read
-    events, labels = Events(tuple(data.features), row, mass, features), Labels()
-    spare = events[np.zeros(len(events), dtype=bool)]
-    if data.label is not None and label is not None:
-        events, labels, spare = _inject(events, _check_label(label, data.label, row, where), injection, seed)
-        if blinded:
-            visible = _outside(events.mass, blinded)
-            events, labels = events[visible], Labels(labels.label[visible])
+    label, left_out = None, np.zeros(len(row), dtype=bool)
+    if data.label is not None:
+        values = numbers(read[data.label], data.label, row, where, say_row=not blinded)
+        label = _check_label(values, data.label, None if blinded else row, where)
+        left_out = _left_out(label, injection, seed)
     elif injection.n_signal is not None:
         raise DataError("injection.n_signal: expected data.label to name the truth column, found none")
+    if blinded and drawn and label is not None:
+        visible = _outside(mass, blinded)
+        row, mass, left_out, label = row[visible], mass[visible], left_out[visible], label[visible]
+    features = np.empty((len(row), len(data.features)))
+    for j, name in enumerate(data.features):
+        features[:, j] = numbers(read[name], name, row, where, say_row=not blinded)
+        if np.ptp(features[:, j]) == 0:
+            raise DataError(f"{where}: column {name} is constant ({features[0, j]:g}), expected a feature that varies")
+    for name in data.discrete:
+        j = data.features.index(name)
+        features[:, j] = spread(features[:, j], np.random.default_rng(derive_seed(seed, "discrete", name)))
+    read = {}  # free what was read
+    if blinded:  # numbers of rows would tell how many hidden ones lie between them
+        row = np.arange(len(row))
+    everything = Events(tuple(data.features), row, mass, features)
+    events, spare = everything[~left_out], everything[left_out]
     n_duplicates = _count_duplicates(events.mass, events.features)
-    if n_duplicates:
-        log.warning("%d of %d events repeat an earlier event exactly", n_duplicates, len(events))
+    lost = {"select": n_read - n_selected, "range": n_outside, "injection": len(spare)}
     intake = Intake(
         read=None if blinded else n_read,
         kept=len(events),
-        dropped=None if blinded else dropped | {"injection": len(spare)},
+        dropped=None if blinded else lost,
         duplicates=n_duplicates,
         inputs=None if blinded else input_sha256(read_files) if columns is None else {},
+        warnings=tuple(describe_features(events, data.discrete)),
     )
+    labels = Labels() if label is None else Labels(label[~left_out])
     return Prepared(events=events, labels=labels, spare=spare, intake=intake)
 
 
 def _outside(mass: NDArray[np.float64], intervals: tuple[Interval, ...]) -> NDArray[np.bool_]:
     return np.asarray(~np.any([in_interval(mass, interval) for interval in intervals], axis=0))
+
+
+def _wanted(data: DataSettings) -> list[tuple[str, str]]:
+    """What must be there, by the key that asks for it."""
+    wanted = [("data.mass", data.mass), *(("data.features", name) for name in data.features)]
+    return wanted + ([("data.label", data.label)] if data.label else [])
+
+
+def _uses(data: DataSettings) -> list[tuple[str, str]]:
+    """Every column that the settings name, by the key that names it."""
+    used = _wanted(data)
+    for key, expression in _expressions(data).items():
+        used += [(f"data.define.{key}", name) for name in expression.names]
+    if data.select is not None:
+        used += [("data.select", name) for name in parse(data.select, "data.select").names]
+    return used
+
+
+def _selected(data: DataSettings, read: Columns, available: tuple[str, ...], n: int) -> NDArray[np.bool_]:
+    if data.select is None:
+        return np.ones(n, dtype=bool)
+    chosen = parse(data.select, "data.select")(read, available)
+    if chosen.dtype != np.bool_:
+        raise DataError(f"data.select: {data.select!r} gives {chosen.dtype} values, expected true or false")
+    return np.asarray(chosen, dtype=bool)
+
+
+def _derived(data: DataSettings, read: Columns, where: str) -> Columns:
+    """Columns that are derived from the official table's. Its own `mj1`, the mass of the jet with the larger pT, is replaced.
+
+    Raises DataError where a name could mean two things: `mj2`, which keeps its order by pT beside an `mj1` ordered by mass, and a
+    column of the input that is called as a derived one and differs from it.
+    """
+    derived, used = derive_dijet(read), {name: key for key, name in _uses(data)}
+    if "mj2" in used:
+        raise DataError(
+            f"{used['mj2']}: mj2 is the mass of the jet with the smaller pT, but mj1 was derived as that of the lighter jet; expected "
+            "mj1 + delta_mj for the heavier jet, or data.format: table, which leaves all columns as they are"
+        )
+    for name in derived.keys() & read.keys() & used.keys() - {"mj1"}:
+        own = np.asarray(read[name], dtype=np.float64)
+        if not np.allclose(own, derived[name], rtol=1e-4, equal_nan=True):
+            raise DataError(
+                f"{where}: its column {name} is not what is derived from the 15 official columns ({own[0]:g} and {derived[name][0]:g} in row 0); "
+                "expected data.format: table, which uses its own, or a file without it"
+            )
+    return derived
 
 
 def _expressions(data: DataSettings) -> dict[str, Expression]:
@@ -188,25 +243,34 @@ def _files(data: DataSettings) -> list[Path]:
 
 
 def _read_all(data: DataSettings, files: list[Path]) -> tuple[tuple[str, ...], Columns]:
-    """Names of all columns, and the values of those that the settings name (or the official table needs)."""
-    wanted = {data.mass, *data.features, *([data.label] if data.label else [])}
-    for expression in _expressions(data).values():
-        wanted |= set(expression.names)
-    wanted |= set(parse(data.select, "data.select").names) if data.select is not None else set()
+    """Names of all columns, and the values of those that the settings name (or the official table needs).
+
+    Raises DataError for a file that lacks one of them while others have it, and for files without events if all are.
+    """
+    wanted = [*dict.fromkeys(name for _, name in _uses(data))]
 
     def choose(names: tuple[str, ...]) -> list[str]:
         official = set(JET_COLUMNS) if data.format != "table" and is_lhco(set(names)) else set()
-        return [name for name in dict.fromkeys(names) if name in wanted | official]
+        inside = [name for name in wanted if element(name, names)]
+        return [name for name in dict.fromkeys(names) if name in official or name in wanted] + inside
 
-    parts = [read_table(path, data.key, choose) for path in files]
+    key = tree_key(data)
+    read = [read_table(path, key, choose) for path in files]
+    paths = [path for path, part in zip(files, read, strict=True) if part.events != 0]
+    parts = [part for part in read if part.events != 0]
+    if not parts or (len(parts) < len(read) and data.source == "lhco"):
+        raise DataError(f"{', '.join(str(path) for path in files if path not in paths)}: found no events")
+    if len(parts) < len(read):
+        log.warning("without events: %s", ", ".join(str(path) for path in files if path not in paths))
     if data.source == "lhco":
         parts = [_with_label(part, data, name) for part, name in zip(parts, data.sets, strict=True)]
-    for path, part in zip(files[1:], parts[1:], strict=True):
-        if set(part.available) != set(parts[0].available):
-            odd = sorted(set(part.available) ^ set(parts[0].available))
-            raise DataError(f"{path}: columns differ from {files[0]}: {', '.join(odd)}")
-    common = [n for n in parts[0].columns if all(n in part.columns for part in parts)]
-    return parts[0].available, {n: np.concatenate([part.columns[n] for part in parts]) for n in common}
+    known = [n for n in dict.fromkeys(n for part in parts for n in part.columns) if n in wanted or n in JET_COLUMNS]
+    for path, part in zip(paths, parts, strict=True):
+        for name in known:
+            if name not in part.columns:
+                raise DataError(f"{path}: {missing_column(name, part.available)}; other files have it")
+    available = tuple(dict.fromkeys(name for part in parts for name in part.available))
+    return available, {name: np.concatenate([part.columns[name] for part in parts]) for name in known}
 
 
 def _with_label(part: Table, data: DataSettings, name: str) -> Table:
@@ -232,33 +296,47 @@ def _count_duplicates(mass: NDArray[np.float64], features: NDArray[np.float64]) 
 
 
 def _check_unit(mass: NDArray[np.float64], mass_range: tuple[float, float], where: str, unit: str) -> None:
+    """Refuse masses (GeV, as read in `unit`) that are in another unit, all of them or a part."""
     median = float(np.median(mass))
-    for factor, other in ((1000.0, "TeV"), (0.001, "GeV")):
-        if mass_range[0] <= median * factor <= mass_range[1] and not mass_range[0] <= median <= mass_range[1]:
+    for other, size in UNITS.items():
+        factor = size / UNITS[unit]
+        if other != unit and _inside(median * factor, mass_range) and not _inside(median, mass_range):
             raise DataError(
                 f"{where}: the median mass is {median:g} GeV read as {unit}, a factor 1000 outside windows.range "
                 f"[{mass_range[0]:g}, {mass_range[1]:g}] GeV: is data.mass_unit {other}?"
             )
+    positive = np.sort(mass[mass > 0])
+    if len(positive) < 2:
+        return
+    step = positive[1:] / positive[:-1]
+    i = int(np.argmax(step))
+    apart = min(i + 1, len(positive) - i - 1)
+    if step[i] > _GAP and apart > _SHARE * len(mass):
+        raise DataError(
+            f"{where}: found {i + 1} masses up to {positive[i]:g} GeV and {len(positive) - i - 1} from {positive[i + 1]:g} GeV, none between; "
+            "expected one unit for all events (data.select can drop the others)"
+        )
 
 
-def _check_label(values: NDArray[np.float64], name: str, row: NDArray[np.int64], where: str) -> NDArray[np.int64]:
+def _inside(mass: float, mass_range: tuple[float, float]) -> bool:
+    return mass_range[0] <= mass <= mass_range[1]
+
+
+def _check_label(
+    values: NDArray[np.float64], name: str, row: NDArray[np.int64] | None, where: str
+) -> NDArray[np.int64]:
     bad = (values != 0) & (values != 1)
     if bad.any():
         first = int(np.argmax(bad))
-        raise DataError(
-            f"{where}: label column {name} has {int(bad.sum())} values other than 0 and 1, first {values[first]:g} in "
-            f"row {row[first]}"
-        )
+        place = "" if row is None else f", first {values[first]:g} in row {row[first]}"
+        raise DataError(f"{where}: label column {name} has {int(bad.sum())} values other than 0 and 1{place}")
     return values.astype(np.int64)
 
 
-def _inject(
-    events: Events, label: NDArray[np.int64], injection: InjectionSettings, seed: int
-) -> tuple[Events, Labels, Events]:
-    """Keep `n_signal` of the labelled signal events, drawn by seed; the others become spare."""
-    nothing = events[np.zeros(len(events), dtype=bool)]
+def _left_out(label: NDArray[np.int64], injection: InjectionSettings, seed: int) -> NDArray[np.bool_]:
+    """Which events the injection leaves out: all labelled signal but `n_signal` events, drawn by seed."""
     if injection.n_signal is None:
-        return events, Labels(label), nothing
+        return np.zeros(len(label), dtype=bool)
     signal = np.flatnonzero(label == 1)
     if injection.n_signal > len(signal):
         raise DataError(
@@ -267,14 +345,14 @@ def _inject(
         )
     rng = np.random.default_rng(derive_seed(seed, "injection"))
     kept = rng.choice(signal, injection.n_signal, replace=False)
-    mask = label == 0
-    mask[kept] = True
-    if mask.sum() < _LEAST_EVENTS:
+    out = label == 1
+    out[kept] = False
+    if (~out).sum() < _LEAST_EVENTS:
         raise DataError(
-            f"injection.n_signal: {int(mask.sum())} events are left with {injection.n_signal} of {len(signal)} signal events, "
+            f"injection.n_signal: {int((~out).sum())} events are left with {injection.n_signal} of {len(signal)} signal events, "
             f"expected at least {_LEAST_EVENTS}"
         )
-    return events[mask], Labels(label[mask]), events[~mask]
+    return np.asarray(out)
 
 
 def describe_source(data: DataSettings) -> str:

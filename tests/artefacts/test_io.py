@@ -306,3 +306,17 @@ def test_what_a_killed_job_left_is_swept_by_the_next(tmp_path):
         (tmp_path / name).write_text("half")
     io.write(Workspace({"x": 1}), tmp_path / "a.json", MADE)
     assert sorted(p.name for p in tmp_path.iterdir()) == [".b.json.9.part", "a.json"]
+
+
+FIELDS = sorted({field.name for kind in (Events, Template, Selected) for field in dataclasses.fields(kind)})
+
+
+@pytest.mark.parametrize("name", [*FIELDS, "feature:mass", "feature:", "a b", "x$^{y$", "Σ", "`"])
+@pytest.mark.parametrize("kind", ["events", "template", "selected"])
+def test_a_feature_may_be_called_as_anything_is_called_here(kind, name, tmp_path):
+    """Every field of every table comes back, whatever column of the user's is called as it is."""
+    obj, _ = ARTEFACTS[kind]
+    obj = dataclasses.replace(obj, names=(name, f"feature:{name}", "c"))
+    io.write(obj, tmp_path / "a.parquet", MADE)
+    assert equal(io.read(tmp_path / "a.parquet", type(obj)), obj)
+    np.testing.assert_array_equal(io.read_column(tmp_path / "a.parquet", type(obj), "mass"), obj.mass)

@@ -27,10 +27,11 @@ COLUMNS: dict[str, Any] = {
 # literals, between « and » here, are 64-bit floats, too; {x§y} is a power: that of two scalars, by Python's operator, is another routine than that
 # of arrays, and may differ in the last digit
 EVAL = {"F": np.float64, "power": np.power} | {name: getattr(np, name) for name in FUNCTIONS} | {"__builtins__": {}}
+EVAL |= {"min": np.minimum, "max": np.maximum, "pi": np.float64(np.pi)}
 EVAL |= {name: values if values.dtype == bool else values.astype(float) for name, values in COLUMNS.items()}
 
 numbers_ = st.one_of(
-    st.sampled_from(["a", "b", "c", "π", "«2»", "«0»", "«1.5»", "«1e-3»", "«7_0»"]),
+    st.sampled_from(["a", "b", "c", "π", "pi", "«2»", "«0»", "«1.5»", "«1e-3»", "«7_0»"]),
     st.floats(0, 1e6).map("«{!r}»".format),
 )
 truths_ = st.sampled_from(["flag", "True", "False", "(a > «0»)", "(b <= «2»)"])
@@ -241,3 +242,18 @@ def test_columns_of_any_name_in_backticks():
 def test_columns_that_hold_no_such_numbers_are_refused(values, message):
     with pytest.raises(DataError, match=message):
         parse("x > 0", "data.select")({"x": values})
+
+
+def test_compound_names_are_columns_and_pi_is_a_number():
+    columns = {"jet.pt": np.array([1.0, 2.0]), "mu[0]": np.array([3.0, 4.0]), "j.t[12]": np.array([5, 6])}
+    np.testing.assert_array_equal(parse("jet.pt + mu[0] * 2 - j.t[12]", "data.define.x")(columns), [2, 4])
+    assert parse("jet.pt + mu[0] * pi", "data.define.x").names == ("jet.pt", "mu[0]")
+    with pytest.raises(DataError, match=r"pi is the number 3\.14159… and the input has a column"):
+        parse("pi * 2", "data.define.x")(columns | {"pi": np.array([1.0, 2.0])})
+    np.testing.assert_array_equal(parse("`pi` * 2", "data.define.x")({"pi": np.array([1.0, 2.0])}), [2, 4])
+    for text in ("mu[-1]", "mu['x']", "mu[0:1]", "(mu + 1).real", "mu[mu]", "mu[1.0]", "f().x", "mu[True]"):
+        with pytest.raises(DataError, match=r"data\.define\.x: in "):
+            parse(text, "data.define.x")
+    for text in ("mu.__class__", "jet.__init__.__globals__", "mu[0].real"):
+        with pytest.raises(DataError, match="not found"):
+            parse(text, "data.define.x")(columns)

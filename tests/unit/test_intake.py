@@ -173,7 +173,7 @@ def test_truncated_files_are_refused(suffix, table, write):
 def test_missing_files_and_strange_endings_are_refused(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         prepare(str(tmp_path / "none.parquet"))
-    with pytest.raises(DataError, match="found a directory"):
+    with pytest.raises(DataError, match="found a folder with no table"):
         prepare(str(tmp_path))
     (tmp_path / "x.txt").write_text("1")
     with pytest.raises(DataError, match=r"found ending \.txt"):
