@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,6 +41,8 @@ from cathode.template.settings import TemplateSettings
 from cathode.template.sidebands import SidebandClosure, compare_sidebands
 from cathode.version import __version__
 
+log = logging.getLogger(__name__)
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -60,6 +63,7 @@ def hunt(
     working_points: Sequence[float] = (0.1, 0.01, 0.001),
     mass_unit: str = "GeV",
     n_signal: int | None = None,
+    discrete: Sequence[str] = (),
     density: type[Density] | None = None,
     background: DensitySettings = DensitySettings(),
     template: TemplateSettings = TemplateSettings(),
@@ -86,8 +90,9 @@ def hunt(
         seed: all others derive from it; equal arguments give equal numbers, on any number of cores.
         methods: `cathode`, `cwola`; with a label also `idealised` and `supervised`. The first is the one that properties speak of.
         working_points: background efficiencies at which events are selected.
-        mass_unit: GeV or TeV.
+        mass_unit: GeV, TeV or MeV.
         n_signal: with a label: keep so many signal events, drawn by seed.
+        discrete: features that take few values, which are spread over the space to their neighbours.
         density: class of a density of your own, instead of `background.model`.
         background: the density model and its ensemble.
         template: how background is made in the signal region.
@@ -122,6 +127,7 @@ def hunt(
             mass_unit=mass_unit,  # type: ignore[arg-type]
             features=tuple(features),
             label=label,
+            discrete=tuple(discrete),
         ),
         injection=InjectionSettings(n_signal),
         windows=WindowSettings(range=(start, end), signal_regions=((low, high),)),
@@ -143,6 +149,8 @@ def hunt(
         blinded=config.blinded,
         columns=None if files else as_columns(table),
     )
+    for doubt in prepared.intake.doubts:
+        log.warning("warning: %s", doubt)
     return _run(config, prepared, overdispersion, density, cores, progress)
 
 
@@ -274,10 +282,18 @@ def _conclude(
     groups: list[HuntResults] = []
     workspaces: dict[str, Workspace] = {}
     truth: list[Truth] = []
+    sidebands = compare_sidebands(
+        prepared.events,
+        scored.density,
+        window=window,
+        working_points=points,
+        template=config.template,
+        seed=config.seed,
+    )
     for method in config.searches if config.blind else config.methods:
         if config.blind:
             found = infer_blind(
-                closures[method], scored.density, window=window, working_points=points, statistics=statistics
+                closures[method], scored.density, sidebands, window=window, working_points=points, statistics=statistics
             )
             groups.append(found)
             continue
@@ -286,7 +302,7 @@ def _conclude(
             scores, closures.get(method), overdispersion, working_points=points, statistics=statistics
         )
         results, *spaces = infer(
-            estimates, scored.density, prepared.events, scores, window=window, statistics=statistics
+            estimates, scored.density, prepared.events, scores, sidebands, window=window, statistics=statistics
         )
         assert isinstance(results, HuntResults)
         groups.append(results)
@@ -312,6 +328,7 @@ def _conclude(
         workspaces=workspaces,
         truth=tuple(truth),
         spectrum=spectrum,
+        sidebands=sidebands,
     )
 
 
@@ -337,6 +354,7 @@ class Hunt:
         workspaces: pyhf workspaces by `<window>_<method>_<working point>`.
         truth: evaluation with labels, per method.
         spectrum: the classical bump hunt; None when blind.
+        sidebands: recorded over generated sideband events.
     """
 
     config: Config
@@ -351,6 +369,7 @@ class Hunt:
     workspaces: dict[str, Workspace]
     truth: tuple[Truth, ...]
     spectrum: SpectrumScan | None
+    sidebands: SidebandClosure
 
     @property
     def results(self) -> tuple[HuntResult, ...]:
@@ -428,7 +447,7 @@ class Hunt:
     def select(self, key: float | tuple[str, float] | None = None) -> pd.DataFrame:
         """Events behind a working point, as many as were counted: input row, mass (GeV), features, score.
 
-        `row`, `mass` and `score` have an underscore before them where a feature has that name.
+        A feature that is called `row`, `mass` or `score` is in `feature:row` and so on, as in the files of `selected/`.
         """
         import pandas as pd
 
@@ -436,26 +455,13 @@ class Hunt:
         if result.method not in self.scores:
             raise ConfigError("selected: a blind hunt selects no events")
         (found,) = select(self.events, self.scores[result.method], working_points=(result.eps_bkg,))
-        columns = {name: found.features[:, j] for j, name in enumerate(found.names)}
-        row, mass, score = (f"_{name}" if name in columns else name for name in ("row", "mass", "score"))
-        return pd.DataFrame({row: found.row, mass: found.mass, **columns, score: found.score})
+        columns = {io.feature_column(name, type(found)): found.features[:, j] for j, name in enumerate(found.names)}
+        return pd.DataFrame({"row": found.row, "mass": found.mass, **columns, "score": found.score})
 
     @property
     def plot(self) -> Plots:
         """Figures: `bump()`, `closure()`, `features()`, `significance()`, `spectrum()`, `mass()`, `scores()`."""
         return Plots(self)
-
-    @cached_property
-    def sidebands(self) -> SidebandClosure:
-        """Recorded over generated sideband events."""
-        return compare_sidebands(
-            self.events,
-            self.density,
-            window=self.window,
-            working_points=self.config.working_points,
-            template=self.config.template,
-            seed=self.config.seed,
-        )
 
     def drawings(self) -> list[Drawing]:
         """Every figure of the report."""
@@ -624,7 +630,7 @@ class Plots:
 
         if self.hunt.spectrum is None:
             raise ConfigError("plot.spectrum: a blind hunt scans no spectrum")
-        return spectrum_scan(self.hunt.spectrum)
+        return spectrum_scan([self.hunt.spectrum])
 
 
 _HEAD = ("method", "ε_B", "observed", "expected", "z", "95 % limit")

@@ -24,11 +24,7 @@ Add = Callable[[argparse.ArgumentParser], Run]
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Returns 0, or 2 after one line on standard error for anything that cathode refuses."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(
-            name, "1"
-        )  # one thread per job: two that spin on a busy machine cost far more than they win
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _shield()
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     log.setLevel(logging.INFO)  # ours; the libraries that write PDFs say hundreds of lines at that level
     memory: int | None = None
@@ -53,6 +49,15 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 141
+
+
+def _shield() -> None:
+    """Keep the user's environment away from numbers and figures: threads, matplotlib's backend and files."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        if not os.environ.get(name, "").isdecimal():  # "2,1" is for nested teams
+            os.environ[name] = "1"  # one thread per job: two that spin on a busy machine cost far more than they win
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
 
 
 _NO_MEMORY = ("memory", "failed to map segment")  # torch's words, and the linker's where a library does not fit

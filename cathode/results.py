@@ -222,6 +222,8 @@ class HuntResult:
         n_obs_average: those that pass, averaged over fold splits.
         n_bkg: expected background, shifted by the measured mean non-closure.
         n_bkg_uncorrected: the same without the shift.
+        eps_bkg_reached: background efficiency that the selection lets through, measured on reference events that took no part in
+            choosing it; when blind, on those of the pseudo signal regions, and used where it is off by half as much again or more.
         sigma: standard deviations of the expected background (events), by source.
         non_closure: bias of the method, measured in pseudo signal regions.
         overdispersion: variance of the counts over Poisson.
@@ -251,6 +253,7 @@ class HuntResult:
     n_obs_average: float | None = None
     n_bkg: float
     n_bkg_uncorrected: float | None = None
+    eps_bkg_reached: float | None = None
     sigma: Sigma | None = None
     non_closure: NonClosure | None = None
     overdispersion: float | None = None

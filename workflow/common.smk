@@ -27,7 +27,12 @@ from cathode.generator.settings import PROCESSES, require_packages
 from cathode.intake.files import input_files, input_sha256
 from cathode.intake.official import SETS
 from cathode.strict_yaml import read_yaml
-from cathode.steps.records import refuse_foreign_files, refuse_inputs_in_run_folder
+from cathode.steps.records import (
+    clear_run,
+    other_inputs,
+    refuse_foreign_files,
+    refuse_inputs_in_run_folder,
+)
 from cathode.running.lock import hold_folder
 from cathode.running.failures import FailedJob, describe_failures
 from cathode.steps.declared import code_sha256, declared
@@ -39,8 +44,16 @@ try:
     DATA_FILES = input_files(CONFIG.data)
     refuse_inputs_in_run_folder(CONFIG, DATA_FILES)
     INPUTS = list(input_sha256(DATA_FILES).values())
+    OTHERS = []
     if workflow.is_main_process:
         refuse_foreign_files(CONFIG, INPUTS, Path(".snakemake/metadata"))
+        OTHERS = other_inputs(CONFIG, INPUTS)
+        if OTHERS:
+            print(
+                f"cathode: {CONFIG.folder} holds a run of other input files ({', '.join(OTHERS[:4])}), which this one replaces; to keep "
+                "it, name another run",
+                file=sys.stderr,
+            )
     if CONFIG.data.source == "pythia":
         require_packages()
 except CathodeError as error:
@@ -49,6 +62,9 @@ except CathodeError as error:
 
 RUN = CONFIG.folder
 WINDOWS = list(CONFIG.regions)
+# the inclusive scan depends on a window's width alone
+WIDTHS = {w.width: name for name, w in reversed(CONFIG.regions.items())}
+SCANNED = [name for name in WINDOWS if name in WIDTHS.values()]
 METHODS = list(CONFIG.methods)
 SEARCHES = CONFIG.searches
 REFERENCES = [m for m in METHODS if m not in SEARCHES]
@@ -142,6 +158,19 @@ def hold_results():
     except CathodeError as error:
         print(f"cathode: {error}", file=sys.stderr)
         sys.exit(2)
+    if OTHERS and any(
+        job.rule.name == "prepare" for job in workflow.dag.needrun_jobs()
+    ):
+        from cathode.running.check import describe
+
+        try:
+            describe(CONFIG)  # what would be refused replaces nothing
+        except CathodeError as error:
+            print(f"cathode: {error}", file=sys.stderr)
+            sys.exit(2)
+        clear_run(
+            Path(RUN)
+        )  # also what is not made anew, as of windows that are hunted no more: it is of old data
 
 
 def report_failures(logs):

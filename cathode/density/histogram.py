@@ -99,13 +99,14 @@ class HistogramDensity:
         mask, base, basis = _mask(d).to(device), _log_base(s).to(device), _basis(s).to(device)
         n_steps = max(1, n // s.batch)
         optimiser = torch.optim.AdamW(params, lr=s.learning_rate, weight_decay=s.weight_decay, fused=True)
-        total = max(4, s.epochs * n_steps)
+        epochs = max(s.epochs, -(-s.steps // n_steps))
+        total = max(4, epochs * n_steps)
         # a warm-up of exactly one step divides by zero inside torch
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, s.learning_rate, total_steps=total, pct_start=max(0.1, 2 / total)
         )
         order = torch.Generator().manual_seed(seeds[0])
-        for epoch in range(s.epochs):
+        for epoch in range(epochs):
             shuffled = torch.randperm(n, generator=order).to(device)
             running = torch.zeros((), device=device)
             for step in range(n_steps):
@@ -126,7 +127,7 @@ class HistogramDensity:
             if not np.isfinite(mean_loss):
                 raise FitError(f"histogram density: loss is {mean_loss} in epoch {epoch + 1}, expected a finite number")
             if progress:
-                progress(epoch + 1, s.epochs, mean_loss)
+                progress(epoch + 1, epochs, mean_loss)
         params[0] = params[0] * mask
         return cls(s, scaler, mean, sd, *(p.detach().cpu().contiguous().numpy() for p in params))
 

@@ -266,12 +266,19 @@ def combine(
         flags.append(
             f"{c.n_splits} fold split(s): overdispersion {overdispersion:g} may be too small, let it be calibrated"
         )
+    shifted = c.n_bkg * float(np.exp(settings.applied_shift(measured.effects.mu if measured else 0.0)))
+    if shifted > c.n_sr:
+        flags.append(
+            f"the measured non-closure asks for {shifted:.0f} background events, more than the {c.n_sr} there are"
+        )
+    if c.missed:
+        flags.append(c.missed)
     if c.m < 10:
         flags.append(f"only {c.m:.1f} reference events pass")
     return BackgroundEstimate(
         method=method,
         counts=c,
-        n_bkg=c.n_bkg * float(np.exp(settings.applied_shift(measured.effects.mu if measured else 0.0))),
+        n_bkg=min(shifted, float(c.n_sr)),
         initialisation=init,
         bootstrap=boot,
         non_closure_mean=measured.effects.mu if measured else None,

@@ -34,6 +34,8 @@ class ClosurePoint:
         observed: counts per window.
         predicted: per window.
         relative_error: of the prediction (template and ensemble), per window.
+        reached: background efficiency that the cuts let through on average, of events that took no part in choosing them; null where
+            it was not measured.
     """
 
     eps_bkg: float
@@ -44,6 +46,7 @@ class ClosurePoint:
     observed: tuple[float, ...]
     predicted: tuple[float, ...]
     relative_error: tuple[float, ...]
+    reached: float | None = None
 
     @property
     def degrees_of_freedom(self) -> int:
@@ -125,6 +128,7 @@ def closure_point(regions: Sequence[Sequence[SplitScores]], eps_bkg: float, over
         observed=tuple(n.tolist()),
         predicted=tuple(b.tolist()),
         relative_error=tuple(error.tolist()),
+        reached=sum(c.n_bkg for c in counts) / max(sum(c.n_sr for c in counts), 1),
     )
 
 

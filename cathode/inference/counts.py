@@ -47,6 +47,23 @@ class PassingCounts:
         return len(self.member_counts) > 0
 
     @property
+    def reached(self) -> float:
+        """Background efficiency that the cuts let through, of reference events that took no part in choosing them."""
+        return self.n_bkg / self.n_sr if self.n_sr else 0.0
+
+    @property
+    def missed(self) -> str:
+        """What to say where that is not the efficiency that was asked for; empty where it is.
+
+        Few reference events in a fold have no threshold at a small efficiency, and events with equal scores pass together. Said from
+        half as much again, or a third less, and three standard errors of the measurement on.
+        """
+        off = abs(float(np.log(max(self.reached, 1e-12) / self.eps_bkg)))
+        if off < np.log(1.5) + 3 / np.sqrt(max(self.m, 1.0)):
+            return ""
+        return f"asked for a background efficiency of {self.eps_bkg:g}, reached {self.reached:.2g}: too few or equal scores"
+
+    @property
     def tau(self) -> float:
         """Exposure ratio of reference to signal region, m / n_bkg."""
         return self.m / self.n_bkg if self.n_bkg > 0 else 1.0

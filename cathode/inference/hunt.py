@@ -26,10 +26,12 @@ from cathode.results import (
     Reference,
     Workspace,
 )
-from cathode.spectrum.mass_fit import MassFit, Sculpting, mass_fit, sculpting
+from cathode.spectrum.grid import MassGrid, on_grid
+from cathode.spectrum.mass_fit import BAD, MassFit, Sculpting, mass_fit, sculpting
 from cathode.stats.counting import li_ma, z_classical, z_value
 from cathode.stats.settings import StatisticsSettings
 from cathode.stats.workspace import Counting, build_workspace, upper_limit, z_pyhf
+from cathode.template.sidebands import SidebandClosure
 
 log = logging.getLogger(__name__)
 
@@ -43,18 +45,26 @@ def infer(
     density: DensityEnsemble,
     events: Events,
     scores: MethodScores,
+    sidebands: SidebandClosure | None = None,
     *,
     window: Window,
     statistics: StatisticsSettings = StatisticsSettings(),
 ) -> tuple[HuntResults | Workspace, ...]:
     """Significances, limits, the mass fit behind each cut, and one pyhf workspace per working point.
 
-    Returns the results of all working points and then the workspaces, in the same order.
+    `sidebands` only adds flags. Returns the results of all working points and then the workspaces, in the same order.
     """
     spectrum = density.mass
-    flags = () if spectrum.p_value > 0.01 else (f"mass fit of the sidebands: p = {spectrum.p_value:.2g}",)
+    flags: tuple[str, ...] = (
+        () if spectrum.p_value > 0.01 else (f"mass fit of the sidebands: p = {spectrum.p_value:.2g}",)
+    )
+    if sidebands and not is_reference(scores.method):
+        flags += sidebands.doubts
     value, error = spectrum.expected()
     expected = ExpectedEvents(value=value, fit_error=error)
+    trusted = spectrum.p_value >= BAD
+    if not trusted:
+        flags += ("no yield and no limit: they take the background from that mass fit",)
     side_mass = events.mass[events.at(scores.splits[0].side_row)]
     entries, workspaces = [], []
     for point in estimates.points:
@@ -62,7 +72,7 @@ def infer(
         if len(side_mass):
             passes = passing_sideband(scores.splits, point.counts.eps_bkg)
             behind = fit_selected_spectrum(side_mass, passes, point.counts.n_obs, window, statistics)
-        entry, workspace = hunt_result(window, point, statistics, behind, expected)
+        entry, workspace = hunt_result(window, point, statistics, behind, expected, trusted=trusted)
         entries.append(dataclasses.replace(entry, flags=entry.flags + flags))
         workspaces.append(workspace)
     return (HuntResults(tuple(entries)), *workspaces)
@@ -71,6 +81,7 @@ def infer(
 def infer_blind(
     closure: Closure,
     density: DensityEnsemble,
+    sidebands: SidebandClosure | None = None,
     *,
     window: Window,
     working_points: tuple[float, ...] = (0.1, 0.01, 0.001),
@@ -78,22 +89,29 @@ def infer_blind(
 ) -> HuntResults:
     """What can be said without any signal-region event: expected background and measured non-closure."""
     value, error = density.mass.expected()
-    return HuntResults(
-        tuple(
+    entries = []
+    for eps, point in zip(working_points, closure.points, strict=True):
+        reached = eps if point.reached is None else point.reached
+        off = abs(float(np.log(max(reached, 1e-12) / eps))) > np.log(1.5)
+        reached = reached if off else eps  # closer than that, what was measured only adds its own scatter
+        entries.append(
             HuntResult(
                 window=window.name,
                 signal_region=window.signal,
                 method=closure.method,
                 eps_bkg=eps,
-                n_bkg=eps * value * float(np.exp(statistics.applied_shift(point.effects.mu))),
-                n_bkg_uncorrected=eps * value,
+                n_bkg=reached * value * float(np.exp(statistics.applied_shift(point.effects.mu))),
+                n_bkg_uncorrected=reached * value,
+                eps_bkg_reached=point.reached,
                 non_closure=NonClosure(mean=point.effects.mu, sigma=point.effects.sigma, n_windows=point.n_windows),
                 n_sr_expected=ExpectedEvents(value=value, fit_error=error),
-                flags=("blind",),
+                flags=(
+                    "blind",
+                    *([f"asked for a background efficiency of {eps:g}, reached {reached:.2g}"] if off else []),
+                ),
             )
-            for eps, point in zip(working_points, closure.points, strict=True)
         )
-    )
+    return HuntResults(tuple(entries))
 
 
 def hunt_result(
@@ -102,8 +120,13 @@ def hunt_result(
     settings: StatisticsSettings,
     behind: tuple[MassFit | None, Sculpting | None],
     expected: ExpectedEvents,
+    *,
+    trusted: bool = True,
 ) -> tuple[HuntResult, Workspace]:
-    """One hunt and its pyhf workspace, from its estimate, the spectrum `behind` the cut and the events `expected` before it."""
+    """One hunt and its pyhf workspace, from its estimate, the spectrum `behind` the cut and the events `expected` before it.
+
+    Without yield and limit where these are not `trusted`: the fit that expects them describes its own sidebands badly.
+    """
     c, flags = e.counts, list(e.flags)
     reference = is_reference(e.method)
     fit, shape = behind
@@ -113,14 +136,14 @@ def hunt_result(
             f"the selection depends on the mass: {100 * shape.slope:+.0f} +- {100 * shape.slope_error:.0f} % per window width"
         )
     name = f"{window.name}_{e.method}_{c.eps_bkg:g}"
-    workspace = build_workspace(counting_input(name, e, None if reference else expected))
+    workspace = build_workspace(counting_input(name, e, expected if trusted and not reference else None))
     z_workspace: float | None = None
     limit: Limit | None = None
     try:
         z_workspace = z_pyhf(workspace)
         if e.relative_sigma > 1:
             flags.append("no limit: the background is uncertain by more than a factor e")
-        elif settings.limits and not reference:
+        elif settings.limits and trusted and not reference:
             observed, bands = upper_limit(workspace)
             limit = Limit(s_obs=observed, s_exp=bands)
     except Exception as error:  # a fit that fails is a flag, never a number
@@ -137,13 +160,14 @@ def hunt_result(
         n_obs_average=c.n_obs,
         n_bkg=e.n_bkg,
         n_bkg_uncorrected=c.n_bkg,
+        eps_bkg_reached=c.reached,
         sigma=e.sigma(),
         non_closure=_non_closure(e),
         overdispersion=e.overdispersion,
         p_local=p,
         z_local=z_value(p),
         n_sr_expected=expected,
-        signal_yield=None if reference else e.signal_yield(expected.value, expected.fit_error),
+        signal_yield=None if reference or not trusted else e.signal_yield(expected.value, expected.fit_error),
         cross_checks=CrossChecks(
             z_slide=e.generative.z if e.generative else None,
             z_classical=z_classical(c.n_obs, e.n_bkg) if e.n_bkg > 0 else None,
@@ -199,7 +223,8 @@ def fit_selected_spectrum(
     From sideband events `mass (b,)` and the share of cuts `passes (b,)` that each passes.
     """
     bins = sideband_bins(mass, window)
-    fit = mass_fit(bins, count_in_bins(mass, bins, passes), n_obs, window.signal, sqrt_s=settings.sqrt_s)
+    bins, counts, interval = on_grid(MassGrid.of(mass), bins, count_in_bins(mass, bins, passes), window.signal)
+    fit = mass_fit(bins, counts, n_obs, interval, sqrt_s=settings.sqrt_s)
     return fit, sculpting(mass, passes, window.signal)
 
 

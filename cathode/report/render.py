@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterable
 
 import yaml
@@ -78,7 +79,7 @@ def _template(name: str) -> Template:
     environment = Environment(
         loader=PackageLoader("cathode.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": number, "percent": percent}
+    environment.filters |= {"number": number, "percent": percent, "mass": mass, "bias": bias}
     return environment.get_template(name)
 
 
@@ -95,6 +96,16 @@ def number(value: float | None, digits: int = 2) -> str:
     if value is None:
         return "–"
     return f"{value:.{digits}f}" if abs(value) < 1e5 else f"{value:.3g}"
+
+
+def bias(log_ratio: float) -> str:
+    """A log of observed over predicted as what the figures show: their ratio less one, in percent."""
+    return percent(math.expm1(log_ratio))
+
+
+def mass(value: float) -> str:
+    """A mass in GeV, with the digits that tell narrow windows apart, whatever the scale."""
+    return f"{value:.6g}"
 
 
 def percent(value: float | None) -> str:

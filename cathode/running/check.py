@@ -48,8 +48,8 @@ def describe(config: Config) -> str:
         f"{config.mass_range[0]:g} <= {config.data.mass} < {config.mass_range[1]:g} GeV{where}",
         f"features: {', '.join(events.names)}",
     ]
-    if prepared.intake.duplicates:
-        lines.append(f"warning: {prepared.intake.duplicates} events repeat an earlier one exactly")
+    lines.insert(1, prepared.intake.sentence)
+    lines += [f"warning: {doubt}" for doubt in prepared.intake.doubts]
     if prepared.labels.known:
         n_signal = int(prepared.labels.label.sum())
         lines.append(f"labels: {n_signal} signal events in the data, {len(prepared.spare)} spare ones for evaluation")
@@ -59,6 +59,11 @@ def describe(config: Config) -> str:
         note = "  <- depends on the mass: biases CWoLa" if abs(correlation) > 0.2 else ""
         lines.append(
             f"  {name}: {values.min():.4g} to {values.max():.4g}, correlation with mass {correlation:+.3f}{note}"
+        )
+    if "supervised" in config.methods and prepared.labels.label.sum() + len(prepared.spare) < 100:
+        raise DataError(
+            f"methods: supervised learns from labelled signal, found {int(prepared.labels.label.sum()) + len(prepared.spare)} such events, "
+            "expected at least 100"
         )
     for window in config.regions.values():
         n_signal_region = int(window.in_signal(mass).sum())
@@ -75,6 +80,15 @@ def describe(config: Config) -> str:
         for name, count in (regions if config.blind else {"signal region": n_signal_region} | regions).items():
             if count < 100:
                 raise DataError(f"window {window.name}: found {count} events in the {name}, expected at least 100")
+        if "cwola" in config.methods:
+            for region in (*([] if config.blind else [window]), *pseudo):
+                strips = [int(strip.sum()) for strip in region.in_strips(mass, config.classifier.strip_width)]
+                if min(strips) < 50:
+                    raise DataError(
+                        f"window {window.name}: cwola has {strips[0]} and {strips[1]} events in its strips below and above "
+                        f"{region.signal[0]:.5g} - {region.signal[1]:.5g} GeV, expected at least 50 in each; a wider windows.range or "
+                        "classifier.strip_width would help"
+                    )
         if min(counts) < 65:
             smallest = pseudo[int(np.argmin(counts))]
             raise DataError(

@@ -148,7 +148,8 @@ def _pseudo_seconds(c: Config, method: str, region: Window, mass: Array, inside:
 def _density_seconds(background: DensitySettings, n: int, members: int, d: int) -> float:
     if background.model not in _TRAIN_DENSITY:  # one of the user's own: whatever it takes, it is not known here
         return 0.0
-    epochs: int = getattr(background, background.model).epochs
+    own = getattr(background, background.model)
+    epochs: float = max(own.epochs, getattr(own, "steps", 0) * own.batch / max(n, 1))
     return _TRAIN_DENSITY[background.model] * n * epochs * members * d / 1e6
 
 

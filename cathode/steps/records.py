@@ -22,6 +22,13 @@ from cathode.steps import STEPS
 from cathode.steps.declared import code_sha256, declared
 
 _PUBLISHED = ("plots", "workspaces", "benchmarks", "logs")  # no artefacts with a header
+_WRITTEN = {
+    "plots": (".png", ".pdf", ".json"),
+    "workspaces": (".json",),
+    "selected": (".parquet",),
+    "benchmarks": (".tsv", ".html"),
+    "logs": (".log",),
+}
 _OUTPUTS = ("events.parquet", "labels.parquet", "spare.parquet", "intake.json", "summary.json")
 
 
@@ -60,6 +67,29 @@ def refuse_foreign_files(config: Config, inputs: Sequence[str], metadata: Path) 
                 f"{path}: was made with other {' and '.join(differs)} than this run's, and Snakemake has no record of it here (another working "
                 f"directory, or .snakemake was removed); expected another run or results_dir, or {folder} removed"
             )
+
+
+def other_inputs(config: Config, inputs: Sequence[str]) -> list[str]:
+    """Names of the files that the run in this folder was made of and that are not its inputs now; empty where there is none, or it was blind."""
+    path = Path(config.folder) / "intake.json"
+    if not path.is_file():
+        return []
+    recorded: dict[str, str] = read_header(path).get("made", {}).get("inputs", {})
+    return [name for name, checksum in recorded.items() if checksum not in inputs] if recorded and inputs else []
+
+
+def clear_run(folder: Path) -> None:
+    """Remove what a run wrote into its folder, and nothing else that lies there."""
+    mine = [path for path, _ in artefacts_of(folder)]
+    mine += [folder / "report.html", folder / "summary.json"]
+    for part, endings in _WRITTEN.items():
+        mine += [path for path in (folder / part).rglob("*") if path.suffix in endings and path.is_file()]
+    for path in mine:
+        if path.relative_to(folder).parts[0] not in ("fetched", "clustered"):
+            path.unlink(missing_ok=True)
+    for below in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+        if not any(below.iterdir()):
+            below.rmdir()
 
 
 def _refuse_replaced_official_files(config: Config, folder: Path) -> None:

@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
 _CLASSIFIER = ClassifierSettings(members=4, splits=1)
+_MISFIT = 0.1  # recorded over generated less one, from which a density is called wrong
 _MOST = 10.0  # weights are cut there: a ratio beyond it is where one of the two has hardly any events
 
 
@@ -49,6 +50,15 @@ class SidebandClosure:
     generated: tuple[tuple[float, ...], ...]
     ratio: tuple[float, ...]
     error: tuple[float, ...]
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Where the density fails already on the events that it was trained on, one line each."""
+        return tuple(
+            f"the density does not describe its own sidebands: recorded over generated {ratio:.3f} +- {error:.3f} at {eps:g}"
+            for eps, ratio, error in zip(self.eps, self.ratio, self.error, strict=True)
+            if abs(ratio - 1) > max(_MISFIT, 3 * error)
+        )
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def test_figures_leave_the_users_style_alone_and_do_not_follow_it(found):
         found.plot.scores(),
     ):
         assert drawing.figure.axes
-    assert found.plot.spectrum().numbers["z"] == found.spectrum.z
+    assert found.plot.spectrum().numbers["scans"][0]["z"] == found.spectrum.z
     with pytest.raises(cathode.CathodeError, match="supervised compares with no template"):
         found.plot.features(("supervised", 0.1))
 

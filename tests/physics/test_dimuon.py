@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import uproot
 from conftest import ROOT
@@ -83,7 +84,7 @@ def test_the_example_finds_the_resonance(config):
     kept = (columns["mu2_charge"] < 0) & (columns["mu2_pt"] > 3) & (m >= 8) & (m < 12)
     assert len(events) == pytest.approx(kept.sum(), abs=60)  # masses of the signal are smeared in the sample
     assert np.ptp(events.features, axis=0).min() > 0
-    lighter = dataclasses.replace(config.background, bootstraps=2, histogram=HistogramSettings(epochs=3))
+    lighter = dataclasses.replace(config.background, bootstraps=2, histogram=HistogramSettings(epochs=3, steps=0))
     classifier = ClassifierSettings(splits=1, sequential_members=0, boosted_trees=TreeSettings(trees=30, min_leaf=50))
     common = {"window": window, "seed": 1}
     points = config.working_points
@@ -106,3 +107,48 @@ def test_the_example_finds_the_resonance(config):
         assert abs(hunt.signal_yield.value - true) < 3 * hunt.signal_yield.sigma
     scan = scan_spectrum(events, window=window, statistics=config.statistics, seed=1)
     assert abs(scan.best_mass - 10) < 0.15
+
+
+def upsilon_like(n: int = 20_000, seed: int = 4) -> pd.DataFrame:
+    """A level spectrum that ends with the range, and two resonances whose features differ from it."""
+    rng = np.random.default_rng(seed)
+    parts = [int(0.78 * n), int(0.15 * n), n - int(0.78 * n) - int(0.15 * n)]
+    m = np.concatenate(
+        [rng.uniform(8, 12, parts[0]), rng.normal(9.46, 0.07, parts[1]), rng.normal(10.02, 0.07, parts[2])]
+    )
+    resonant = np.repeat([0, 1, 1], parts)
+    return pd.DataFrame(
+        {
+            "m": m,
+            "pt": rng.exponential(8, n) + resonant * rng.exponential(4, n),
+            "dr": rng.gamma(3, 0.3, n) * (1 - 0.2 * resonant),
+            "eta": rng.normal(0, 1.3, n),
+        }
+    )
+
+
+@pytest.mark.parametrize("window", [(9.2, 9.7), (10.8, 11.3)])
+def test_a_hunt_beside_resonances_ends_with_its_report(window, tmp_path):
+    """Both methods, to the last figure, also where the spectrum does not fall to nothing; and the report says what is not to be believed."""
+    found = cathode.hunt(
+        upsilon_like(), mass="m", features=["pt", "dr", "eta"], window=window, range=(8, 12), methods=("cathode", "cwola"),
+        working_points=(0.5, 0.2, 0.1), cores=2, progress=False,
+        background=cathode.DensitySettings(bootstraps=2, seeds=2),
+        classifier=cathode.ClassifierSettings(folds=2, splits=1, sequential_members=0, boosted_trees=TreeSettings(trees=10)),
+        closure=cathode.ClosureSettings(windows=12, bootstraps=2),
+    )  # fmt: skip
+    assert len(found.results) == 6
+    assert all(0 < r.n_bkg <= r.n_sr for r in found.results)
+    page = found.report(tmp_path / "report.html").read_text()
+    assert "could not be drawn" not in page
+    scan = found.spectrum
+    assert scan.z_local > 20
+    assert abs(scan.best_mass - 9.46) < 0.1
+    assert all(z < 4 for z, m in zip(scan.z, scan.masses, strict=True) if not any(a < m < b for a, b in scan.apart))
+    for entry in found.results:
+        assert entry.z_local < 3.5, (
+            "the resonances lie in or beside every window; nothing may be claimed without a word"
+        )
+        if window[0] < 9.4:
+            assert (entry.limit, entry.signal_yield) == (None, None)
+            assert any("no yield and no limit" in flag for flag in entry.flags)

@@ -23,7 +23,7 @@ from cathode.steps.run import function_of
 WINDOW = Window.around(3000, width=400, range=(2000, 5000))
 POINTS = (0.1, 0.01)
 CLASSIFIER = ClassifierSettings(members=4, splits=1, boosted_trees=TreeSettings(trees=30, min_leaf=50))
-BACKGROUND = DensitySettings(bootstraps=2, seeds=2, histogram=HistogramSettings(epochs=3))
+BACKGROUND = DensitySettings(bootstraps=2, seeds=2, histogram=HistogramSettings(epochs=3, steps=0))
 CLOSURE = ClosureSettings(windows=12, bootstraps=2)
 
 
@@ -143,7 +143,7 @@ def test_a_blind_intake_keeps_no_event_of_the_signal_region_and_tells_nothing_of
 
 
 def test_a_blind_check_says_the_same_whatever_is_in_the_signal_region(tmp_path, monkeypatch):
-    table = toy_table(6000, 0, 3).drop(columns="label")
+    table = toy_table(9000, 0, 3).drop(columns="label")
     inside = WINDOW.in_signal(table.m.to_numpy())
     other = table[~inside | (np.arange(len(table)) % 3 == 0)].copy()  # fewer events there, and other ones
     other.loc[WINDOW.in_signal(other.m.to_numpy()), ["a", "b", "c"]] = 1000.0

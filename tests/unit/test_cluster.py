@@ -128,7 +128,7 @@ def test_a_job_beyond_its_memory_ends_with_one_line_and_no_output(tmp_path):
 def test_libraries_that_do_not_fit_end_with_one_line(megabytes):
     """numpy, then pandas, cannot be mapped: the linker's message is none of memory."""
     command = [sys.executable, "-m", "cathode", "check"]
-    limit = f"ulimit -v {megabytes << 10}; exec \"$@\""
+    limit = f'ulimit -v {megabytes << 10}; exec "$@"'
     done = subprocess.run(["bash", "-c", limit, "bash", *command], capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
     assert done.stderr.startswith("cathode: out of memory: ")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from cathode.events import Role
 from cathode.inference.background import estimate_background
 from cathode.inference.closure import Closure, ClosurePoint, combine_closure
 from cathode.inference.counts import count_passing, efficiency_scores, passing, select_events
+from cathode.inference.hunt import infer_blind
 from cathode.inference.truth import roc
 from cathode.regions import Window
 from cathode.stats.random_effects import RandomEffects
@@ -231,3 +233,38 @@ def test_the_oversampling_verdict_is_the_share_of_the_reference_in_the_total_err
         verdicts.append(e.oversampling().enough)
         assert verdicts[-1] == (error[0] / error[1] < 1.0489)  # what the reference's count adds to the whole error
     assert verdicts == [False, True]
+
+
+def test_an_efficiency_that_cannot_be_reached_is_measured_and_said():
+    """Equal scores pass together, and sixty reference events in a fold have no threshold at 0.001."""
+    fine = count_passing((make_scores(),), 0.01)
+    assert fine.reached == pytest.approx(0.01, rel=0.15)
+    assert fine.missed == ""
+    s = make_scores()
+    tied = dataclasses.replace(s, score=np.zeros_like(s.score), ref_score=np.zeros_like(s.ref_score))
+    everything = count_passing((tied,), 0.01)
+    assert (everything.n_obs, everything.reached) == (everything.n_sr, 1.0)
+    assert "asked for a background efficiency of 0.01, reached 1" in everything.missed
+    few = [count_passing((make_scores(n=1500, tau=1, seed=seed),), 0.001) for seed in range(100)]
+    assert np.mean([c.reached for c in few]) == pytest.approx(1 / 61, rel=0.2)  # of a threshold at the highest of sixty
+    assert np.mean(["reached" in c.missed for c in few]) > 0.9
+
+
+def test_blind_numbers_use_the_efficiency_that_was_reached():
+    regions = [
+        (
+            dataclasses.replace(
+                s := make_scores(seed=i), score=np.zeros_like(s.score), ref_score=np.zeros_like(s.ref_score)
+            ),
+        )
+        for i in range(6)
+    ]
+    closure = closure_of(regions, 0.01)
+    assert closure.points[0].reached == 1.0
+    density = SimpleNamespace(mass=SimpleNamespace(expected=lambda: (200.0, 5.0)))
+    (entry,) = infer_blind(
+        closure, density, window=Window("w", (3300, 3700), (2300, 8000)), working_points=(0.01,)
+    ).entries
+    assert entry.n_bkg_uncorrected == 200.0
+    assert entry.eps_bkg_reached == 1.0
+    assert "reached 1" in entry.flags[1]

@@ -162,7 +162,7 @@ def test_equal_seeds_give_equal_samples_and_others_do_not(fitted, training):
 @pytest.mark.parametrize("steps", [1, 2, 3, 9, 10, 11, 20])
 def test_trainings_of_a_few_steps_run(training, steps):
     x, m = training[0][:640], training[1][:640]
-    d = HistogramDensity.fit(x, m, settings=HistogramSettings(epochs=1, batch=640 // steps))
+    d = HistogramDensity.fit(x, m, settings=HistogramSettings(epochs=1, steps=0, batch=640 // steps))
     assert np.isfinite(d.log_prob(x, m, member=0)).all()
 
 
@@ -254,7 +254,7 @@ def test_an_ensemble_of_any_model_is_an_ensemble(model, training, window):
     events = Events(("a", "b", "c"), np.arange(len(m)), m, x)
     light = settings_for(model)
     light = dataclasses.replace(
-        light, histogram=HistogramSettings(epochs=1), maf=dataclasses.replace(light.maf, epochs=1)
+        light, histogram=HistogramSettings(epochs=1, steps=0), maf=dataclasses.replace(light.maf, epochs=1)
     )
     found = fit_ensemble(events, window, light, bootstraps=2, seeds=2, seed=1)
     assert found.density.n_members == 4

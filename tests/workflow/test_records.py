@@ -212,6 +212,32 @@ def test_without_a_home_everything_works(made, tmp_path, home):
     assert run.stderr.count("\n") < 5, "the libraries that write a PDF are quiet"
 
 
+def test_other_data_under_the_same_name_is_said_and_keeps_nothing_of_the_old(copy):
+    run = copy / RESULTS / "toy"
+    (run / "notes.txt").write_text("mine")
+    (run / "m3000").rename(run / "m3100")  # as of a window that is hunted no more
+    kept = {p.relative_to(run) for p in run.rglob("*.parquet")}
+    toy_table(9000, 100, 2).to_parquet(copy / NAME)
+    refused = snakemake(copy, "--until", "prepare")  # 120 signal events are asked for
+    assert refused.returncode != 0
+    assert "only 100 labelled signal events" in refused.stderr
+    assert {p.relative_to(run) for p in run.rglob("*.parquet")} == kept, "what is refused replaces nothing"
+    toy_table(9000, 150, 2).to_parquet(copy / NAME)
+    dry = snakemake(copy, "--dry-run", "--until", "prepare")
+    assert f"toy holds a run of other input files ({NAME}), which this one replaces" in dry.stderr
+    assert {p.relative_to(run) for p in run.rglob("*.parquet")} == kept, "a dry run removes nothing"
+    done = snakemake(copy, "--until", "prepare")
+    assert done.returncode == 0, done.stderr[-2000:]
+    left = sorted(
+        str(p.relative_to(run))
+        for p in run.rglob("*")
+        if p.is_file() and "logs" not in p.parts and "benchmarks" not in p.parts
+    )
+    assert left == ["events.parquet", "intake.json", "labels.parquet", "notes.txt", "spare.parquet"]
+    again = snakemake(copy, "--dry-run", "--until", "prepare")
+    assert "holds a run of other" not in again.stderr
+
+
 def test_two_runs_do_not_write_into_one_folder(tmp_path):
     """The first one is held up in its first job; the second comes from another working directory, and after it is killed, a third goes on."""
     for name in ("one", "two"):

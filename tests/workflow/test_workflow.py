@@ -44,7 +44,7 @@ CONFIG: dict[str, Any] = {
     "injection": {"n_signal": 120},
     "methods": ["cathode", "cwola", "supervised"],
     "working_points": [0.1, 0.01],
-    "background": {"bootstraps": 2, "seeds": 2, "histogram": {"epochs": 1}},
+    "background": {"bootstraps": 2, "seeds": 2, "histogram": {"epochs": 1, "steps": 0}},
     "classifier": {"folds": 2, "members": 4, "splits": 2, "boosted_trees": {"trees": 10}},
     "closure": {"windows": 4, "bootstraps": 2, "per_job": 2},
 }
@@ -142,7 +142,7 @@ def test_the_call_says_the_same_to_the_last_digit(done):
     keys = {
         "mass": "m", "features": CONFIG["data"]["features"], "label": "label", "window": (2800, 3200), "range": (2000, 5000),
         "n_signal": 120, "methods": CONFIG["methods"], "working_points": CONFIG["working_points"],
-        "background": cathode.DensitySettings(bootstraps=2, seeds=2, histogram=HistogramSettings(epochs=1)),
+        "background": cathode.DensitySettings(bootstraps=2, seeds=2, histogram=HistogramSettings(epochs=1, steps=0)),
         "classifier": cathode.ClassifierSettings(folds=2, members=4, splits=2, boosted_trees=TreeSettings(trees=10)),
         "closure": cathode.ClosureSettings(windows=4, bootstraps=2), "name": "toy",
     }  # fmt: skip

@@ -5,6 +5,7 @@ if CONFIG.blind:
         input:
             closure=f"{RUN}/{{window}}/{{method}}/closure.json",
             density=f"{RUN}/{{window}}/density.npz",
+            sidebands=f"{RUN}/{{window}}/sidebands.json",
         output:
             f"{RUN}/{{window}}/{{method}}/hunts.json",
         log:
@@ -27,6 +28,7 @@ else:
             density=f"{RUN}/{{window}}/density.npz",
             events=f"{RUN}/events.parquet",
             scores=f"{RUN}/{{window}}/{{method}}/scores.npz",
+            sidebands=f"{RUN}/{{window}}/sidebands.json",
         output:
             f"{RUN}/{{window}}/{{method}}/hunts.json",
             expand(

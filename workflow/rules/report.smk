@@ -57,7 +57,7 @@ rule plot_summary:
     input:
         summary=f"{RUN}/summary.json",
         truth=truths(),
-        spectrum=f"{RUN}/{WINDOWS[0]}/spectrum_scan.json",
+        spectrum=expand(f"{RUN}/{{window}}/spectrum_scan.json", window=SCANNED),
     output:
         expand(f"{RUN}/plots/{{name}}.{{form}}", name=summary_figures(), form=FORMS),
     log:
