@@ -19,7 +19,7 @@ from pathlib import Path
 
 from cathode.config import load_config
 
-COUNT = '''
+COUNT = """
 import atexit, functools, os, sys, time
 
 inside = spent = 0
@@ -54,7 +54,7 @@ def write():
     name = "main" if "snakemake" in sys.orig_argv else "jobs"
     with open(os.path.join(os.environ["COUNTS"], f"{name}.{os.getpid()}"), "w") as out:
         out.write(f"{spent} {time.process_time()}")
-'''
+"""
 
 
 def main(config: str | None, cores: str) -> None:

@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import zipfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -315,7 +316,7 @@ FIELDS = sorted({field.name for kind in (Events, Template, Selected) for field i
 @pytest.mark.parametrize("kind", ["events", "template", "selected"])
 def test_a_feature_may_be_called_as_anything_is_called_here(kind, name, tmp_path):
     """Every field of every table comes back, whatever column of the user's is called as it is."""
-    obj, _ = ARTEFACTS[kind]
+    obj: Any = ARTEFACTS[kind][0]
     obj = dataclasses.replace(obj, names=(name, f"feature:{name}", "c"))
     io.write(obj, tmp_path / "a.parquet", MADE)
     assert equal(io.read(tmp_path / "a.parquet", type(obj)), obj)

@@ -6,7 +6,9 @@ import gzip
 import os
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import h5py
@@ -173,9 +175,9 @@ def test_files_need_agree_only_in_what_is_used(tmp_path):
 # --- what a column is
 
 
-def columns_of(kind: str) -> np.ndarray | pd.Series:
+def columns_of(kind: str) -> Any:
     n = len(TABLE)
-    return {
+    made: dict[str, Callable[[], Any]] = {
         "dates": lambda: pd.Series(pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(n), "s")),
         "no dates": lambda: pd.Series([pd.NaT] * n),
         "durations": lambda: pd.to_timedelta(np.arange(n), "s"),
@@ -183,7 +185,8 @@ def columns_of(kind: str) -> np.ndarray | pd.Series:
         "text": lambda: np.arange(n).astype(str),
         "large integers": lambda: np.arange(n) + 2**60,
         "objects": lambda: pd.Series([{"x": 1}] * n),
-    }[kind]()
+    }
+    return made[kind]()
 
 
 @pytest.mark.parametrize(
@@ -371,7 +374,7 @@ def test_orders_and_names_change_nothing(files, order, define, names, tmp_path_f
 def official(**more: np.ndarray) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(2)
     n = 3000
-    table = {}
+    table: dict[str, np.ndarray] = {}
     for j, sign in (("j1", 1), ("j2", -1)):
         table |= {
             f"px{j}": sign * rng.uniform(1200, 2000, n),

@@ -211,7 +211,8 @@ WITHOUT_SELECT = {k: v for k, v in AFTER_SCORES.items() if k not in ("select", "
 
 # only CATHODE's own scores and every closure test depend on the template
 TEMPLATE_CHANGED = {"make_template": 1, "score": 1, "score_pseudo": 4} | AFTER_SCORES
-TEMPLATE_CHANGED |= {"select": 1, "evaluate": 1, "estimate_background": 2, "infer": 2, "compare_sidebands": 1}
+# all hunts, CWoLa's and the reference's too, say whether the density describes its sidebands
+TEMPLATE_CHANGED |= {"select": 1, "evaluate": 1, "estimate_background": 2, "infer": 3, "compare_sidebands": 1}
 
 
 @pytest.mark.parametrize(
