@@ -28,6 +28,7 @@ from cathode.inference.hunt import infer, infer_blind
 from cathode.inference.pseudo import score_pseudo
 from cathode.inference.settings import ClosureSettings
 from cathode.inference.truth import evaluate
+from cathode.intake.files import table_paths
 from cathode.intake.prepare import Prepared, prepare_events
 from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.progress import told_to
@@ -64,6 +65,7 @@ def hunt(
     mass_unit: str = "GeV",
     n_signal: int | None = None,
     discrete: Sequence[str] = (),
+    identifiers: Sequence[str] = (),
     density: type[Density] | None = None,
     background: DensitySettings = DensitySettings(),
     template: TemplateSettings = TemplateSettings(),
@@ -93,6 +95,7 @@ def hunt(
         mass_unit: GeV, TeV or MeV.
         n_signal: with a label: keep so many signal events, drawn by seed.
         discrete: features that take few values, which are spread over the space to their neighbours.
+        identifiers: columns that no model sees and that come back with the selected events.
         density: class of a density of your own, instead of `background.model`.
         background: the density model and its ensemble.
         template: how background is made in the signal region.
@@ -115,7 +118,7 @@ def hunt(
         raise ConfigError(f"weight: found {weight}, but weighted events are not supported; expected None")
     if density is not None:
         background = dataclasses.replace(background, model=use_density(density))
-    files = _paths(table)
+    files = table_paths(table)
     (low, high), (start, end) = window, range
     config = Config(
         run=name,
@@ -128,6 +131,7 @@ def hunt(
             features=tuple(features),
             label=label,
             discrete=tuple(discrete),
+            identifiers=tuple(identifiers),
         ),
         injection=InjectionSettings(n_signal),
         windows=WindowSettings(range=(start, end), signal_regions=((low, high),)),
@@ -152,15 +156,6 @@ def hunt(
     for doubt in prepared.intake.doubts:
         log.warning("warning: %s", doubt)
     return _run(config, prepared, overdispersion, density, cores, progress)
-
-
-def _paths(table: Any) -> tuple[str, ...]:
-    """Paths of table files, where that is what was given."""
-    if isinstance(table, str | Path):
-        return (str(table),)
-    if isinstance(table, list | tuple) and table and all(isinstance(t, str | Path) for t in table):
-        return tuple(str(t) for t in table)
-    return ()
 
 
 # --- the work, in as many processes as wanted
@@ -455,7 +450,9 @@ class Hunt:
         if result.method not in self.scores:
             raise ConfigError("selected: a blind hunt selects no events")
         (found,) = select(self.events, self.scores[result.method], working_points=(result.eps_bkg,))
-        columns = {io.feature_column(name, type(found)): found.features[:, j] for j, name in enumerate(found.names)}
+        columns = {io.feature_column(n, type(found)): found.features[:, j] for j, n in enumerate(found.names)}
+        carried = zip(found.carried, found.identifiers, strict=True)
+        columns |= {io.feature_column(name, type(found), found.names): values for name, values in carried}
         return pd.DataFrame({"row": found.row, "mass": found.mass, **columns, "score": found.score})
 
     @property

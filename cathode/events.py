@@ -40,12 +40,16 @@ class Events:
         row: (n,) row number in the input.
         mass: (n,) resonant variable in GeV.
         features: (n, d).
+        carried: names of columns that no model sees, as run and event numbers.
+        identifiers: their values, each (n,), as they were read.
     """
 
     names: tuple[str, ...]
     row: NDArray[np.int64]
     mass: Array
     features: Array
+    carried: tuple[str, ...] = ()
+    identifiers: tuple[NDArray[Any], ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.mass)
@@ -90,7 +94,13 @@ class Events:
         return len(self.mass)
 
     def __getitem__(self, selection: NDArray[np.bool_] | NDArray[np.int64]) -> Events:
-        return replace(self, row=self.row[selection], mass=self.mass[selection], features=self.features[selection])
+        return replace(
+            self,
+            row=self.row[selection],
+            mass=self.mass[selection],
+            features=self.features[selection],
+            identifiers=tuple(values[selection] for values in self.identifiers),
+        )
 
     def at(self, row: NDArray[np.integer]) -> NDArray[np.int64]:
         """Positions of the events with these input rows, which must be among those of the table."""
@@ -125,10 +135,10 @@ def _plain(values: NDArray[Any]) -> NDArray[Any]:
     return np.array([np.nan if gone else v for v, gone in zip(values, absent, strict=True)], dtype=np.float64)
 
 
-def check_kind(values: NDArray[Any], name: str, where: str) -> None:
+def check_kind(values: NDArray[Any], name: str, where: str, *, exact: bool = False) -> None:
     """Raise DataError unless a column holds one real number per event, each of which 64-bit floats hold: its kind, not its values.
 
-    Dates, durations, complex numbers, text and objects are refused: as numbers they would mean something else, or lose a part.
+    `exact`: it is never made one, so larger integers are welcome. Dates, durations, complex numbers, text and objects are refused: as numbers they would mean something else, or lose a part.
     """
     if values.dtype.kind not in "biuf":
         found = _KINDS.get(values.dtype.kind, str(values.dtype))
@@ -137,7 +147,7 @@ def check_kind(values: NDArray[Any], name: str, where: str) -> None:
         raise DataError(
             f"{where}: column {name} has shape {values.shape[1:]} in every event, expected one number per event"
         )
-    if values.dtype.kind in "iu" and values.dtype.itemsize == 8 and len(values):
+    if not exact and values.dtype.kind in "iu" and values.dtype.itemsize == 8 and len(values):
         large = (values > _EXACT) | (values < -_EXACT if values.dtype.kind == "i" else False)
         if np.any(large):
             raise DataError(

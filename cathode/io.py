@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _FEATURE = "feature:"
+_IDENTIFIER = "identifier:"
 _ROWS = 1 << 20  # rows written at once
 UNSEALED = ("timing",)  # what differs from run to run is not part of a document's checksum
 _ZIP64 = 1 << 30  # bytes of an array from which its entry in an archive is of the large kind
@@ -203,6 +204,8 @@ def _write_parquet(obj: Any, path: Path, header: dict[str, Any]) -> None:
         value = getattr(obj, field.name)
         if isinstance(value, np.ndarray) and value.ndim == 2:
             columns |= {feature_column(name, type(obj)): value[:, j] for j, name in enumerate(obj.names)}
+        elif field.name == "identifiers" and value:
+            columns |= {feature_column(n, type(obj), obj.names): v for n, v in zip(obj.carried, value, strict=True)}
         elif isinstance(value, np.ndarray):
             columns[field.name] = value
         else:
@@ -222,10 +225,14 @@ def _write_parquet(obj: Any, path: Path, header: dict[str, Any]) -> None:
             writer.close()
 
 
-def feature_column(name: str, cls: type) -> str:
-    """The column of a feature: its own name, but behind `feature:` where that would be a field of the class (or another's such column)."""
-    taken = name.startswith(_FEATURE) or name in {field.name for field in dataclasses.fields(cls)}
-    return _FEATURE + name if taken else name
+def feature_column(name: str, cls: type, features: tuple[str, ...] | list[str] | None = None) -> str:
+    """The column of a feature: its own name, but behind `feature:` where that would be a field of the class (or another's such column).
+
+    Of an identifier, where `features` are given: behind `identifier:`, also where it is a feature, too.
+    """
+    before = _FEATURE if features is None else _IDENTIFIER
+    taken = name.startswith((_FEATURE, _IDENTIFIER)) or name in {field.name for field in dataclasses.fields(cls)}
+    return before + name if taken or name in (features or ()) else name
 
 
 def _read_parquet(path: Path, cls: type, kind: Kind) -> Any:
@@ -237,6 +244,9 @@ def _read_parquet(path: Path, cls: type, kind: Kind) -> Any:
     for field in dataclasses.fields(cls):
         if field.name == "names":
             values["names"] = tuple(constant["names"])
+        elif field.name == "identifiers" and constant["carried"]:
+            stored = [feature_column(name, cls, constant["names"]) for name in constant["carried"]]
+            values["identifiers"] = tuple(_column(file, name, header, path) for name in stored)
         elif isinstance(constant.get(field.name), list):
             values[field.name] = tuple(constant[field.name])
         elif field.name in constant:

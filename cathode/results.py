@@ -491,6 +491,8 @@ class Selected:
         mass: (n,) GeV.
         features: (n, d).
         score: (n,) -log10 of the background efficiency at which the event just passes, out of fold.
+        carried: names of `data.identifiers`.
+        identifiers: their values, each (n,), as they were read.
     """
 
     names: tuple[str, ...]
@@ -498,6 +500,8 @@ class Selected:
     mass: Array
     features: Array
     score: Array
+    carried: tuple[str, ...] = ()
+    identifiers: tuple[NDArray[Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -216,5 +216,15 @@ def select(
     for eps in working_points:
         index = select_events(scores.splits, eps, score)
         e = events[events.at(scores.splits[0].row[index])]
-        chosen.append(Selected(names=e.names, row=e.row, mass=e.mass, features=e.features, score=score[index]))
+        chosen.append(
+            Selected(
+                names=e.names,
+                row=e.row,
+                mass=e.mass,
+                features=e.features,
+                score=score[index],
+                carried=e.carried,
+                identifiers=e.identifiers,
+            )
+        )
     return tuple(chosen)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 from cathode.checksums import of_input
 from cathode.errors import ConfigError, DataError, shown
@@ -103,3 +104,12 @@ def input_sha256(paths: Sequence[Path]) -> dict[str, str]:
             raise DataError(f"data.files: {paths[i]} holds what {other} holds; its events would count twice")
     unique = [name if names.count(name) == 1 else f"{name} ({i + 1})" for i, name in enumerate(names)]
     return dict(zip(unique, sums, strict=True))
+
+
+def table_paths(table: Any) -> tuple[str, ...]:
+    """Paths of table files, where that is what was given."""
+    if isinstance(table, str | Path):
+        return (str(table),)
+    if isinstance(table, list | tuple) and table and all(isinstance(t, str | Path) for t in table):
+        return tuple(str(t) for t in table)
+    return ()

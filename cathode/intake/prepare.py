@@ -14,7 +14,7 @@ from pandas.util import hash_array
 from cathode.dijets.columns import JET_COLUMNS, derive_dijet, is_lhco
 from cathode.dijets.particles import read_key
 from cathode.errors import DataError
-from cathode.events import Events, Intake, Labels, numbers
+from cathode.events import Events, Intake, Labels, check_kind, numbers
 from cathode.generator.generate import Generated, merge_chunks
 from cathode.generator.settings import GeneratorSettings
 from cathode.intake.diagnose import describe_features, spread
@@ -87,6 +87,7 @@ def prepare_events(
     """
     where = str(data.files[0]) if data.source == "files" else describe_source(data)
     read_files = _files(data) if columns is None else []
+    checksums = input_sha256(read_files)
     available, read = _read_all(data, read_files) if columns is None else (tuple(columns), columns)
     if data.format == "lhco" and not is_lhco(set(available)):
         raise DataError(f"{where}: data.format lhco expects the 15 official columns, found {', '.join(available)}")
@@ -140,22 +141,30 @@ def prepare_events(
         features[:, j] = numbers(read[name], name, row, where, say_row=not blinded)
         if np.ptp(features[:, j]) == 0:
             raise DataError(f"{where}: column {name} is constant ({features[0, j]:g}), expected a feature that varies")
+    identifiers = tuple(np.asarray(read[name])[row] for name in data.identifiers)
+    for name, carried in zip(data.identifiers, identifiers, strict=True):
+        check_kind(carried, name, where, exact=True)
     for name in data.discrete:
         j = data.features.index(name)
         features[:, j] = spread(features[:, j], np.random.default_rng(derive_seed(seed, "discrete", name)))
     read = {}  # free what was read
     if blinded:  # numbers of rows would tell how many hidden ones lie between them
         row = np.arange(len(row))
-    everything = Events(tuple(data.features), row, mass, features)
+    everything = Events(tuple(data.features), row, mass, features, data.identifiers, identifiers)
     events, spare = everything[~left_out], everything[left_out]
     n_duplicates = _count_duplicates(events.mass, events.features)
+    if n_duplicates > data.allow_duplicates * len(events):
+        raise DataError(
+            f"{where}: {n_duplicates} of {len(events)} events repeat an earlier one exactly, expected at most {data.allow_duplicates:.0%}: is a "
+            "file or a part of one read twice? data.allow_duplicates permits more"
+        )
     lost = {"select": n_read - n_selected, "range": n_outside, "injection": len(spare)}
     intake = Intake(
         read=None if blinded else n_read,
         kept=len(events),
         dropped=None if blinded else lost,
         duplicates=n_duplicates,
-        inputs=None if blinded else input_sha256(read_files) if columns is None else {},
+        inputs=None if blinded else checksums,
         warnings=tuple(describe_features(events, data.discrete)),
     )
     labels = Labels() if label is None else Labels(label[~left_out])
@@ -169,6 +178,7 @@ def _outside(mass: NDArray[np.float64], intervals: tuple[Interval, ...]) -> NDAr
 def _wanted(data: DataSettings) -> list[tuple[str, str]]:
     """What must be there, by the key that asks for it."""
     wanted = [("data.mass", data.mass), *(("data.features", name) for name in data.features)]
+    wanted += [("data.identifiers", name) for name in data.identifiers]
     return wanted + ([("data.label", data.label)] if data.label else [])
 
 
@@ -255,7 +265,7 @@ def _read_all(data: DataSettings, files: list[Path]) -> tuple[tuple[str, ...], C
         return [name for name in dict.fromkeys(names) if name in official or name in wanted] + inside
 
     key = tree_key(data)
-    read = [read_table(path, key, choose) for path in files]
+    read = [read_table(path, key, choose, exact=data.identifiers) for path in files]
     paths = [path for path, part in zip(files, read, strict=True) if part.events != 0]
     parts = [part for part in read if part.events != 0]
     if not parts or (len(parts) < len(read) and data.source == "lhco"):

@@ -48,8 +48,11 @@ class DataSettings:
         cache: `lhco`: folder that keeps the files; null: `cathode` in the user's cache folder.
         archive: `lhco`: where they are fetched.
         label: truth column (0 background, 1 signal), for evaluation, injection and reference classifiers only.
+        identifiers: columns that no model sees and that go with the events into `selected/`, as run, lumi and event; whole numbers of any size.
         discrete: features that take few values, as counts do. A density cannot describe these, so every value is spread evenly over the
             space to its neighbours, by seed; the spread values are what models see and what `selected/` holds.
+        allow_duplicates: share of the events kept that may repeat an earlier one exactly; more is an error: one that counts twice makes errors
+            too small.
         allow_loss: share of the events read that `select` and `windows.range` may drop; more is an error. What went is always said.
     """
 
@@ -66,7 +69,9 @@ class DataSettings:
     cache: str | None = None
     archive: str = "https://zenodo.org"
     label: str | None = None
+    identifiers: tuple[str, ...] = ()
     discrete: tuple[str, ...] = ()
+    allow_duplicates: float = within(0.05, 0, 1)
     allow_loss: float = within(0.98, 0, 1)
 
     def __post_init__(self) -> None:
@@ -88,6 +93,8 @@ class DataSettings:
             if name == "":
                 raise ConfigError(f"data.{where}: found an empty name, expected that of a column")
         check_ranges(self, "data")
+        if len(set(self.identifiers)) < len(self.identifiers):
+            raise ConfigError(f"data.identifiers: found a repeated column in {', '.join(self.identifiers)}")
         if odd := [name for name in self.discrete if name not in self.features]:
             raise ConfigError(f"data.discrete: found {odd[0]}, expected features ({', '.join(self.features)})")
         if len(set(self.features)) < len(self.features):

@@ -36,13 +36,13 @@ class Table:
         return len(next(iter(self.columns.values()))) if self.columns else None
 
 
-def read_table(path: Path, key: str | None, choose: Choose) -> Table:
+def read_table(path: Path, key: str | None, choose: Choose, *, exact: Collection[str] = ()) -> Table:
     """Read of one file, by its ending, the columns that `choose` picks from those it has.
 
     Arrays of two dimensions are as many columns, `name_0`, `name_1`, ...; without a name of their own `c0`, `c1`, ... One element
     of a vector is `name[0]` (NaN where the event has none), of which `choose` may pick any. A part `year=2016` of the path is a
     column `year` of a file that has none. Raises DataError with the file's name for anything unreadable, and for chosen columns
-    that hold no numbers.
+    that hold no numbers; those of `exact` may be larger than 64-bit floats hold.
     """
     reader = READERS.get(ending(path))
     if reader is None:
@@ -64,7 +64,7 @@ def read_table(path: Path, key: str | None, choose: Choose) -> Table:
     if len(set(lengths.values())) > 1:
         raise DataError(f"{path}: columns differ in length: {lengths}")
     for name, values in table.columns.items():
-        check_kind(values, name, str(path))
+        check_kind(values, name, str(path), exact=name in exact)
     n = next(iter(lengths.values()), 0)
     added = {name: np.full(n, parts[name]) for name in picked if name not in table.columns and name in parts}
     return Table((*table.available, *(name for name in parts if name not in table.available)), table.columns | added)

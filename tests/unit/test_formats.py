@@ -420,3 +420,55 @@ def test_gzip_of_a_damaged_file_is_one_line(tmp_path):
     with pytest.raises(DataError, match=r"not readable as csv\.gz") as caught:
         prepare(tmp_path / "x.csv.gz")
     assert "\n" not in str(caught.value)
+
+
+# --- what goes with the events, and events that come twice
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".csv", ".npz"])
+def test_identifiers_go_with_the_events_to_the_last_digit(ending, tmp_path):
+    number = 2**62 + np.arange(len(TABLE))[::-1]
+    table = TABLE.assign(event=number, run=np.int32(7), mass=TABLE.a * 0)
+    if ending == ".npz":
+        np.savez(tmp_path / "x.npz", **{n: table[n].to_numpy() for n in table})
+    else:
+        getattr(table, f"to_{ending[1:]}")(tmp_path / f"x{ending}", index=False)
+    events = prepare(tmp_path / f"x{ending}", identifiers=("event", "run", "a", "mass")).events
+    assert_same(events)
+    for found, expected in zip(events.identifiers, (number, table.run, table.a, table["mass"]), strict=True):
+        np.testing.assert_array_equal(found, np.asarray(expected)[INSIDE.index])
+    io.write(events[events.mass > 3000], tmp_path / "e.parquet", io.Made("prepare", "0", {}))
+    again = io.read(tmp_path / "e.parquet", Events)
+    assert again.carried == ("event", "run", "a", "mass")
+    np.testing.assert_array_equal(again.identifiers[0], number[INSIDE.index][events.mass > 3000])
+    np.testing.assert_array_equal(again.features[:, 0], again.identifiers[2])
+    stored = pq.read_schema(tmp_path / "e.parquet").names
+    assert {"event", "run", "a", "identifier:a", "mass", "identifier:mass"} <= set(stored)
+    with pytest.raises(DataError, match=r"column event has .* integers beyond 2\^53"):
+        prepare(tmp_path / f"x{ending}", features=("a", "event"))
+
+
+def test_selected_events_keep_their_identifiers():
+    from test_counts import make_scores
+
+    from cathode.classifier.scores import MethodScores
+    from cathode.inference.counts import select
+
+    scores = make_scores(n=2000)
+    order = np.random.default_rng(0).permutation(3000)
+    events = Events(("x",), order, np.full(3000, 3500.0), np.zeros((3000, 1)), ("event",), (2**60 + order,))
+    (found,) = select(events, MethodScores((scores,)), working_points=(0.1,))
+    assert len(found.row) > 100
+    np.testing.assert_array_equal(found.identifiers[0], 2**60 + found.row)
+
+
+def test_events_that_come_twice_are_said_and_many_are_refused(tmp_path):
+    for share, name in ((0.02, "few"), (1.0, "all")):
+        again = TABLE.head(int(share * len(TABLE)))
+        pd.concat([TABLE, again]).to_parquet(tmp_path / f"{name}.parquet")
+    few = prepare(tmp_path / "few.parquet")
+    assert few.intake.duplicates > 10
+    assert f"{few.intake.duplicates} of {len(few.events)} events repeat an earlier one exactly" in few.intake.doubts[0]
+    with pytest.raises(DataError, match=r"events repeat an earlier one exactly, expected at most 5%"):
+        prepare(tmp_path / "all.parquet")
+    assert prepare(tmp_path / "all.parquet", allow_duplicates=0.5).intake.duplicates == len(INSIDE)
