@@ -88,7 +88,7 @@ def hunt(
         window: the signal region [low, high), in `mass_unit`.
         range: masses used at all, in `mass_unit`; it must leave a sideband on both sides.
         label: truth column (0 background, 1 signal), for evaluation and reference methods only.
-        weight: event weights are not supported: anything but None is refused.
+        weight: column of event weights, none negative; an unweighted sample is drawn from them by seed.
         seed: all others derive from it; equal arguments give equal numbers, on any number of cores.
         methods: `cathode`, `cwola`; with a label also `idealised` and `supervised`. The first is the one that properties speak of.
         working_points: background efficiencies at which events are selected.
@@ -114,8 +114,6 @@ def hunt(
     Raises ConfigError for contradictory arguments, DataError for a table that cannot be used (column, count, row), FitError where
     there is too little to train on.
     """
-    if weight is not None:
-        raise ConfigError(f"weight: found {weight}, but weighted events are not supported; expected None")
     if density is not None:
         background = dataclasses.replace(background, model=use_density(density))
     files = table_paths(table)
@@ -130,6 +128,7 @@ def hunt(
             mass_unit=mass_unit,  # type: ignore[arg-type]
             features=tuple(features),
             label=label,
+            weight=weight,
             discrete=tuple(discrete),
             identifiers=tuple(identifiers),
         ),

@@ -111,6 +111,10 @@ class Config:
             raise ConfigError(
                 f"statistics.sqrt_s: found {self.statistics.sqrt_s:g} GeV, below all masses; expected the collision energy in GeV, as 13000"
             )
+        if self.data.weight is not None and self.statistics.luminosity is not None:
+            raise ConfigError(
+                "statistics.luminosity: found with data.weight; limits on a cross-section need the efficiency of unweighted events, expected one of them"
+            )
         settings_of(self.background.model, self.background)
         if self.template.base == "sidebands" and not is_transportable(self.background.model):
             raise ConfigError(

@@ -200,9 +200,10 @@ class Intake:
         read: events in the input.
         kept: events that the hunt works on.
         dropped: how many of the others went, by reason: `select` (the configuration's selection), `range` (mass outside), `injection`
-            (labelled signal that was left out).
+            (labelled signal that was left out), `weight` (thinned out by their weights).
         duplicates: kept events that repeat an earlier one exactly.
         inputs: SHA-256 of every file that was read, by its name; empty for tables in memory and generated events.
+        event_weight: what each kept event stands for where events had weights: the largest of these; null without weights.
         warnings: what is wrong with features or masses, and what to do, one line each.
     """
 
@@ -211,6 +212,7 @@ class Intake:
     dropped: dict[str, int] | None
     duplicates: int
     inputs: dict[str, str] | None = field(default_factory=dict)
+    event_weight: float | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -222,15 +224,28 @@ class Intake:
         """
         if self.read is None or self.dropped is None:
             return f"{self.kept} events kept, none of them in a signal region"
-        why = {"select": "by data.select", "range": "outside windows.range", "injection": "labelled signal set aside"}
+        why = {
+            "select": "by data.select",
+            "range": "outside windows.range",
+            "injection": "labelled signal set aside",
+            "weight": "by their weights",
+        }
         gone = [f"{n} {why.get(reason, reason)}" for reason, n in self.dropped.items() if n]
         return f"{self.read} events read, {self.kept} kept" + (f"; dropped: {', '.join(gone)}" if gone else "")
 
     @property
     def doubts(self) -> tuple[str, ...]:
         """What a reader of the results should know of the events, one line each."""
-        twice = f"{self.duplicates} of {self.kept} events repeat an earlier one exactly: they count twice, and every error is too small"
-        return ((twice,) if self.duplicates else ()) + self.warnings
+        doubts = []
+        if self.duplicates:
+            doubts.append(
+                f"{self.duplicates} of {self.kept} events repeat an earlier one exactly: they count twice, and every error is too small"
+            )
+        if self.event_weight is not None:
+            doubts.append(
+                f"events had weights: yields and limits count kept events, each of which stands for {self.event_weight:.4g}"
+            )
+        return (*doubts, *self.warnings)
 
 
 class Role(IntEnum):

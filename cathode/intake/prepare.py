@@ -126,6 +126,12 @@ def prepare_events(
             "right column, unit and range? data.allow_loss permits more"
         )
     row, mass = row[inside], mass[inside]
+    event_weight = None
+    if data.weight is not None:
+        weight = numbers(read[data.weight], data.weight, row, where, say_row=not blinded)
+        event_weight, drawn_events = _unweighted(weight, data, where, seed)
+        row, mass = row[drawn_events], mass[drawn_events]
+    n_weighted_away = int(inside.sum()) - len(row)
     label, left_out = None, np.zeros(len(row), dtype=bool)
     if data.label is not None:
         values = numbers(read[data.label], data.label, row, where, say_row=not blinded)
@@ -159,16 +165,41 @@ def prepare_events(
             "file or a part of one read twice? data.allow_duplicates permits more"
         )
     lost = {"select": n_read - n_selected, "range": n_outside, "injection": len(spare)}
+    lost |= {"weight": n_weighted_away} if data.weight else {}
     intake = Intake(
         read=None if blinded else n_read,
         kept=len(events),
         dropped=None if blinded else lost,
         duplicates=n_duplicates,
         inputs=None if blinded else checksums,
+        event_weight=event_weight,
         warnings=tuple(describe_features(events, data.discrete)),
     )
     labels = Labels() if label is None else Labels(label[~left_out])
     return Prepared(events=events, labels=labels, spare=spare, intake=intake)
+
+
+def _unweighted(
+    weight: NDArray[np.float64], data: DataSettings, where: str, seed: int
+) -> tuple[float, NDArray[np.bool_]]:
+    """The largest weight, and which events an unweighted sample keeps: each with the probability of its weight over the largest.
+
+    Thinned, a Poisson process stays one (Kingman, Poisson processes, 1993, section 5.1), so kept events have Poisson counts whose mean is
+    the sum of weights over the largest. Raises DataError for negative weights, and where hardly anything would be kept.
+    """
+    if (negative := int((weight < 0).sum())) or weight.max() <= 0:
+        found = f"{negative} negative weights" if negative else "no positive weight"
+        raise DataError(
+            f"{where}: column {data.weight} has {found}, expected weights of zero and more, which probabilities can be made of"
+        )
+    share = float(weight.mean() / weight.max())
+    kept = np.random.default_rng(derive_seed(seed, "weight")).random(len(weight)) < weight / weight.max()
+    if share < 1 - data.allow_loss or kept.sum() < _LEAST_EVENTS:
+        raise DataError(
+            f"{where}: weights in {data.weight} up to {weight.max() / weight.mean():.3g} times their mean leave {int(kept.sum())} of {len(weight)} events, "
+            f"expected at least {_LEAST_EVENTS} and {1 - data.allow_loss:.0%}; data.select can drop the few with large weights, data.allow_loss permits less"
+        )
+    return float(weight.max()), kept
 
 
 def _outside(mass: NDArray[np.float64], intervals: tuple[Interval, ...]) -> NDArray[np.bool_]:
@@ -179,6 +210,7 @@ def _wanted(data: DataSettings) -> list[tuple[str, str]]:
     """What must be there, by the key that asks for it."""
     wanted = [("data.mass", data.mass), *(("data.features", name) for name in data.features)]
     wanted += [("data.identifiers", name) for name in data.identifiers]
+    wanted += [("data.weight", data.weight)] if data.weight else []
     return wanted + ([("data.label", data.label)] if data.label else [])
 
 

@@ -48,6 +48,9 @@ class DataSettings:
         cache: `lhco`: folder that keeps the files; null: `cathode` in the user's cache folder.
         archive: `lhco`: where they are fetched.
         label: truth column (0 background, 1 signal), for evaluation, injection and reference classifiers only.
+        weight: column of event weights (a generator's, prescales), none negative. An event is kept with the probability of its weight over the
+            largest, by seed, so that what is kept is an unweighted sample with Poisson counts and every formula holds; a few large weights
+            cost most events. Yields count kept events, each of which stands for the largest weight.
         identifiers: columns that no model sees and that go with the events into `selected/`, as run, lumi and event; whole numbers of any size.
         discrete: features that take few values, as counts do. A density cannot describe these, so every value is spread evenly over the
             space to its neighbours, by seed; the spread values are what models see and what `selected/` holds.
@@ -69,6 +72,7 @@ class DataSettings:
     cache: str | None = None
     archive: str = "https://zenodo.org"
     label: str | None = None
+    weight: str | None = None
     identifiers: tuple[str, ...] = ()
     discrete: tuple[str, ...] = ()
     allow_duplicates: float = within(0.05, 0, 1)
@@ -89,7 +93,12 @@ class DataSettings:
             )
         if not self.features:
             raise ConfigError("data.features: found none, expected at least one column")
-        for where, name in (("mass", self.mass), ("label", self.label), *(("features", f) for f in self.features)):
+        for where, name in (
+            ("mass", self.mass),
+            ("label", self.label),
+            ("weight", self.weight),
+            *(("features", f) for f in self.features),
+        ):
             if name == "":
                 raise ConfigError(f"data.{where}: found an empty name, expected that of a column")
         check_ranges(self, "data")
@@ -99,7 +108,7 @@ class DataSettings:
             raise ConfigError(f"data.discrete: found {odd[0]}, expected features ({', '.join(self.features)})")
         if len(set(self.features)) < len(self.features):
             raise ConfigError(f"data.features: found a repeated column in {', '.join(self.features)}")
-        for name, what in ((self.mass, "the mass"), (self.label, "the label")):
+        for name, what in ((self.mass, "the mass"), (self.label, "the label"), (self.weight, "the weight")):
             if name in self.features:
                 raise ConfigError(f"data.features: found {name}, which is {what}, expected columns other than it")
 

@@ -165,7 +165,7 @@ def test_a_blind_hunt_tells_nothing_of_its_signal_region():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"weight": "w"}, "weight: found w, but weighted events are not supported"),
+        ({"weight": "w"}, "column w not found"),
         ({"window": (1000, 1500)}, "expected it strictly inside range"),
         ({"features": ["a", "zz"]}, "column zz not found"),
         ({"mass": "mm"}, "column mm not found, did you mean m"),

@@ -8,10 +8,10 @@ import pytest
 from scipy.stats import norm, poisson
 
 from cathode.classifier.scores import MethodScores, SplitScores
-from cathode.events import Role
+from cathode.events import Events, Role
 from cathode.inference.background import estimate_background
 from cathode.inference.closure import Closure, ClosurePoint, combine_closure
-from cathode.inference.counts import count_passing, efficiency_scores, passing, select_events
+from cathode.inference.counts import count_passing, efficiency_scores, passing, select, select_events
 from cathode.inference.hunt import infer_blind
 from cathode.inference.truth import roc
 from cathode.regions import Window
@@ -268,3 +268,12 @@ def test_blind_numbers_use_the_efficiency_that_was_reached():
     assert entry.n_bkg_uncorrected == 200.0
     assert entry.eps_bkg_reached == 1.0
     assert "reached 1" in entry.flags[1]
+
+
+def test_selected_events_keep_their_identifiers():
+    scores = make_scores(n=2000)
+    order = np.random.default_rng(0).permutation(3000)
+    events = Events(("x",), order, np.full(3000, 3500.0), np.zeros((3000, 1)), ("event",), (2**60 + order,))
+    (found,) = select(events, MethodScores((scores,)), working_points=(0.1,))
+    assert len(found.row) > 100
+    np.testing.assert_array_equal(found.identifiers[0], 2**60 + found.row)

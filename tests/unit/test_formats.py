@@ -448,20 +448,6 @@ def test_identifiers_go_with_the_events_to_the_last_digit(ending, tmp_path):
         prepare(tmp_path / f"x{ending}", features=("a", "event"))
 
 
-def test_selected_events_keep_their_identifiers():
-    from test_counts import make_scores
-
-    from cathode.classifier.scores import MethodScores
-    from cathode.inference.counts import select
-
-    scores = make_scores(n=2000)
-    order = np.random.default_rng(0).permutation(3000)
-    events = Events(("x",), order, np.full(3000, 3500.0), np.zeros((3000, 1)), ("event",), (2**60 + order,))
-    (found,) = select(events, MethodScores((scores,)), working_points=(0.1,))
-    assert len(found.row) > 100
-    np.testing.assert_array_equal(found.identifiers[0], 2**60 + found.row)
-
-
 def test_events_that_come_twice_are_said_and_many_are_refused(tmp_path):
     for share, name in ((0.02, "few"), (1.0, "all")):
         again = TABLE.head(int(share * len(TABLE)))
