@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pandas.util import hash_array
 
 from cathode.dijets.columns import JET_COLUMNS, derive_dijet, is_lhco
 from cathode.dijets.particles import read_key
@@ -21,16 +20,20 @@ from cathode.intake.diagnose import describe_features, spread
 from cathode.intake.expressions import Expression, missing_column, parse
 from cathode.intake.files import input_files, input_sha256, tree_key
 from cathode.intake.official import SETS, Fetched, cached_file, table_file
-from cathode.intake.settings import UNITS, DataSettings, InjectionSettings
+from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.intake.tables import Columns, Table, element, read_table
+from cathode.intake.validate import (
+    LEAST_EVENTS,
+    check_label,
+    check_unit,
+    count_duplicates,
+    left_out_by_injection,
+    thin_by_weight,
+)
 from cathode.regions import Interval, in_interval
 from cathode.seeds import derive_seed
 
 log = logging.getLogger(__name__)
-
-_LEAST_EVENTS = 1000
-_GAP = 20.0  # factor between neighbouring masses that no spectrum has
-_SHARE = 1e-3  # of events on either side of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,13 +114,13 @@ def prepare_events(
     if blinded and not drawn:
         visible = _outside(mass, blinded)
         row, mass = row[visible], mass[visible]
-    _check_unit(mass, mass_range, where, data.mass_unit)
+    check_unit(mass, mass_range, where, data.mass_unit)
     inside = in_interval(mass, mass_range)
     n_outside = int((~inside).sum())
-    if inside.sum() < _LEAST_EVENTS:
+    if inside.sum() < LEAST_EVENTS:
         raise DataError(
             f"{where}: found {int(inside.sum())} of {len(mass)} events with {data.mass} in windows.range "
-            f"[{mass_range[0]:g}, {mass_range[1]:g}] GeV, expected at least {_LEAST_EVENTS}"
+            f"[{mass_range[0]:g}, {mass_range[1]:g}] GeV, expected at least {LEAST_EVENTS}"
         )
     kept = inside.mean() if blinded else inside.sum() / n_read
     if kept < 1 - data.allow_loss:
@@ -129,14 +132,14 @@ def prepare_events(
     event_weight = None
     if data.weight is not None:
         weight = numbers(read[data.weight], data.weight, row, where, say_row=not blinded)
-        event_weight, drawn_events = _unweighted(weight, data, where, seed)
+        event_weight, drawn_events = thin_by_weight(weight, data, where, seed)
         row, mass = row[drawn_events], mass[drawn_events]
     n_weighted_away = int(inside.sum()) - len(row)
     label, left_out = None, np.zeros(len(row), dtype=bool)
     if data.label is not None:
         values = numbers(read[data.label], data.label, row, where, say_row=not blinded)
-        label = _check_label(values, data.label, None if blinded else row, where)
-        left_out = _left_out(label, injection, seed)
+        label = check_label(values, data.label, None if blinded else row, where)
+        left_out = left_out_by_injection(label, injection, seed)
     elif injection.n_signal is not None:
         raise DataError("injection.n_signal: expected data.label to name the truth column, found none")
     if blinded and drawn and label is not None:
@@ -158,7 +161,7 @@ def prepare_events(
         row = np.arange(len(row))
     everything = Events(tuple(data.features), row, mass, features, data.identifiers, identifiers)
     events, spare = everything[~left_out], everything[left_out]
-    n_duplicates = _count_duplicates(events.mass, events.features)
+    n_duplicates = count_duplicates(events.mass, events.features)
     if n_duplicates > data.allow_duplicates * len(events):
         raise DataError(
             f"{where}: {n_duplicates} of {len(events)} events repeat an earlier one exactly, expected at most {data.allow_duplicates:.0%}: is a "
@@ -177,29 +180,6 @@ def prepare_events(
     )
     labels = Labels() if label is None else Labels(label[~left_out])
     return Prepared(events=events, labels=labels, spare=spare, intake=intake)
-
-
-def _unweighted(
-    weight: NDArray[np.float64], data: DataSettings, where: str, seed: int
-) -> tuple[float, NDArray[np.bool_]]:
-    """The largest weight, and which events an unweighted sample keeps: each with the probability of its weight over the largest.
-
-    Thinned, a Poisson process stays one (Kingman, Poisson processes, 1993, section 5.1), so kept events have Poisson counts whose mean is
-    the sum of weights over the largest. Raises DataError for negative weights, and where hardly anything would be kept.
-    """
-    if (negative := int((weight < 0).sum())) or weight.max() <= 0:
-        found = f"{negative} negative weights" if negative else "no positive weight"
-        raise DataError(
-            f"{where}: column {data.weight} has {found}, expected weights of zero and more, which probabilities can be made of"
-        )
-    share = float(weight.mean() / weight.max())
-    kept = np.random.default_rng(derive_seed(seed, "weight")).random(len(weight)) < weight / weight.max()
-    if share < 1 - data.allow_loss or kept.sum() < _LEAST_EVENTS:
-        raise DataError(
-            f"{where}: weights in {data.weight} up to {weight.max() / weight.mean():.3g} times their mean leave {int(kept.sum())} of {len(weight)} events, "
-            f"expected at least {_LEAST_EVENTS} and {1 - data.allow_loss:.0%}; data.select can drop the few with large weights, data.allow_loss permits less"
-        )
-    return float(weight.max()), kept
 
 
 def _outside(mass: NDArray[np.float64], intervals: tuple[Interval, ...]) -> NDArray[np.bool_]:
@@ -327,74 +307,6 @@ def _with_label(part: Table, data: DataSettings, name: str) -> Table:
     else:
         return part
     return Table((*part.available, "label"), part.columns | {"label": label})
-
-
-def _count_duplicates(mass: NDArray[np.float64], features: NDArray[np.float64]) -> int:
-    """Events that repeat an earlier one exactly, by 64-bit hashes (of 10^7 distinct events, two collide in one of 10^5 samples)."""
-    total = np.zeros(len(mass), dtype=np.uint64)
-    for values in (mass, *features.T):
-        total = total * np.uint64(1_000_003) + hash_array(np.ascontiguousarray(values))
-    return len(total) - len(np.unique(total))
-
-
-def _check_unit(mass: NDArray[np.float64], mass_range: tuple[float, float], where: str, unit: str) -> None:
-    """Refuse masses (GeV, as read in `unit`) that are in another unit, all of them or a part."""
-    median = float(np.median(mass))
-    for other, size in UNITS.items():
-        factor = size / UNITS[unit]
-        if other != unit and _inside(median * factor, mass_range) and not _inside(median, mass_range):
-            raise DataError(
-                f"{where}: the median mass is {median:g} GeV read as {unit}, a factor 1000 outside windows.range "
-                f"[{mass_range[0]:g}, {mass_range[1]:g}] GeV: is data.mass_unit {other}?"
-            )
-    positive = np.sort(mass[mass > 0])
-    if len(positive) < 2:
-        return
-    step = positive[1:] / positive[:-1]
-    i = int(np.argmax(step))
-    apart = min(i + 1, len(positive) - i - 1)
-    if step[i] > _GAP and apart > _SHARE * len(mass):
-        raise DataError(
-            f"{where}: found {i + 1} masses up to {positive[i]:g} GeV and {len(positive) - i - 1} from {positive[i + 1]:g} GeV, none between; "
-            "expected one unit for all events (data.select can drop the others)"
-        )
-
-
-def _inside(mass: float, mass_range: tuple[float, float]) -> bool:
-    return mass_range[0] <= mass <= mass_range[1]
-
-
-def _check_label(
-    values: NDArray[np.float64], name: str, row: NDArray[np.int64] | None, where: str
-) -> NDArray[np.int64]:
-    bad = (values != 0) & (values != 1)
-    if bad.any():
-        first = int(np.argmax(bad))
-        place = "" if row is None else f", first {values[first]:g} in row {row[first]}"
-        raise DataError(f"{where}: label column {name} has {int(bad.sum())} values other than 0 and 1{place}")
-    return values.astype(np.int64)
-
-
-def _left_out(label: NDArray[np.int64], injection: InjectionSettings, seed: int) -> NDArray[np.bool_]:
-    """Which events the injection leaves out: all labelled signal but `n_signal` events, drawn by seed."""
-    if injection.n_signal is None:
-        return np.zeros(len(label), dtype=bool)
-    signal = np.flatnonzero(label == 1)
-    if injection.n_signal > len(signal):
-        raise DataError(
-            f"injection.n_signal: found {injection.n_signal}, but only {len(signal)} labelled signal events lie in "
-            "windows.range after data.select"
-        )
-    rng = np.random.default_rng(derive_seed(seed, "injection"))
-    kept = rng.choice(signal, injection.n_signal, replace=False)
-    out = label == 1
-    out[kept] = False
-    if (~out).sum() < _LEAST_EVENTS:
-        raise DataError(
-            f"injection.n_signal: {int((~out).sum())} events are left with {injection.n_signal} of {len(signal)} signal events, "
-            f"expected at least {_LEAST_EVENTS}"
-        )
-    return np.asarray(out)
 
 
 def describe_source(data: DataSettings) -> str:
