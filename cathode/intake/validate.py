@@ -51,6 +51,7 @@ def _inside(mass: float, mass_range: tuple[float, float]) -> bool:
 
 
 def check_label(values: NDArray[np.float64], name: str, row: NDArray[np.int64] | None, where: str) -> NDArray[np.int64]:
+    """Labels as whole numbers. Raises DataError for values other than 0 and 1; `row` None: without saying where."""
     bad = (values != 0) & (values != 1)
     if bad.any():
         first = int(np.argmax(bad))

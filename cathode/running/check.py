@@ -10,20 +10,26 @@ import numpy as np
 from joblib import cpu_count
 
 from cathode import io
+from cathode.classifier.methods import find_method
 from cathode.config import Config, load_config
-from cathode.errors import CathodeError, DataError
+from cathode.density.scaling import Gaussianiser
+from cathode.errors import CathodeError, DataError, FitError
 from cathode.events import Events
 from cathode.generator.settings import PROCESSES, require_packages
 from cathode.headers import read_header
 from cathode.inference.pseudo import pseudo_regions
 from cathode.intake.official import SETS, cached_file, clustered_file
 from cathode.intake.prepare import describe_source, prepare_events
-from cathode.regions import in_interval
+from cathode.regions import Window, in_interval
 from cathode.results import RuleUsage, Summary
 from cathode.running.cost import describe_cost, estimate_cost
 from cathode.running.usage import read_usage
+from cathode.spectrum.sideband_model import MassModel
+from cathode.template.settings import LEAST_SOURCES
 
 log = logging.getLogger("cathode")
+
+_LOOKED_AT = 200_000  # events
 
 # accepted events per CPU-second of one core (benchmarks/generator.py); another trigger or tune moves them
 ACCEPTED_PER_SECOND = {"background": 100.0, "signal": 420.0}
@@ -80,6 +86,7 @@ def describe(config: Config) -> str:
         for name, count in (regions if config.blind else {"signal region": n_signal_region} | regions).items():
             if count < 100:
                 raise DataError(f"window {window.name}: found {count} events in the {name}, expected at least 100")
+        _refuse_what_training_would(config, events, window, pseudo)
         if "cwola" in config.methods:
             for region in (*([] if config.blind else [window]), *pseudo):
                 strips = [int(strip.sum()) for strip in region.in_strips(mass, config.classifier.strip_width)]
@@ -102,6 +109,33 @@ def describe(config: Config) -> str:
     lines.append(describe_cost(estimate_cost(config, mass), cpu_count()))
     lines.append(f"results: {config.folder}/summary.json, {config.folder}/report.html")
     return "\n".join(lines)
+
+
+def _refuse_what_training_would(config: Config, events: Events, window: Window, pseudo: list[Window]) -> None:
+    """Raise DataError or FitError now for what the density, the mass fit or the template would end with after minutes."""
+    mass = events.mass
+    visible = np.flatnonzero(window.in_sideband(mass))
+    some = visible[np.linspace(0, len(visible) - 1, min(len(visible), _LOOKED_AT)).astype(int)]
+    for name, values in zip(events.names, events.features[some].T, strict=True):
+        try:
+            Gaussianiser.fit(values[:, None])
+        except FitError as error:
+            raise DataError(
+                f"column {name}: takes too few values in the sidebands of {window.name} for a density ({len(np.unique(values))} in {len(values)} "
+                "events); list it in data.discrete, which spreads them, or leave it out"
+            ) from error
+    if not (config.blind and config.background.mass.model == "kde"):
+        MassModel.fit(mass, window, config.background.mass)
+    if config.template.base == "sidebands" and any(find_method(m).needs_template for m in config.methods):
+        for region, settings in [
+            (window, config.template),
+            *((p, config.closure.template(config.template)) for p in pseudo),
+        ]:
+            if (found := int(settings.sources(region, mass).sum())) < LEAST_SOURCES:
+                raise DataError(
+                    f"window {window.name}: found {found} sideband events that a template of {region.signal[0]:.5g} - {region.signal[1]:.5g} GeV could be "
+                    f"made of, expected at least {LEAST_SOURCES}; a larger template.span or a wider windows.range would help"
+                )
 
 
 def _not_ready(config: Config) -> str:

@@ -217,18 +217,20 @@ def test_a_script_without_a_main_guard_hunts_once_and_prints_no_bar_into_a_pipe(
     assert done.stderr == ""
 
 
-def test_a_count_is_as_good_as_a_smeared_count(caplog):
+def test_a_count_is_as_good_as_a_smeared_count(monkeypatch):
     """Constituents of jets, more of them in the signal. As it is, the feature is named as one that no density can describe."""
+    said: list[str] = []
+    monkeypatch.setattr("cathode.call.log.warning", lambda text, *given: said.append(text % given))
     rng = np.random.default_rng(5)
     table = toy_table(15000, 260, 5)
     table["n"] = np.where(table.label == 1, rng.poisson(12, len(table)), rng.poisson(5, len(table)))
     keys = {**ASK, **LIGHT, "features": ["b", "c", "n"], "working_points": (0.05,), "cores": 2}
     hunted = cathode.hunt(table, **keys, discrete=["n"])
-    assert not caplog.records
+    assert not said
     by_hand = cathode.hunt(table.assign(n=table.n + rng.uniform(-0.5, 0.5, len(table))), **keys)
     assert by_hand.z > 3
     assert abs(hunted.z - by_hand.z) < 0.25 * by_hand.z
     assert pd.Series(np.round(hunted.events.features[:, 2])).isin(np.arange(40)).all()
     raw = cathode.hunt(table, **keys)
-    assert "n: takes" in caplog.text
+    assert any("n: takes" in line for line in said)
     assert any("n: takes" in doubt for doubt in raw.summary.intake.doubts)

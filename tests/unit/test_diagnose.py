@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import toy_table
 from scipy.stats import kstest
 
+from cathode.config import load_config
+from cathode.errors import DataError
 from cathode.events import Events
 from cathode.intake.diagnose import describe_features, explained_by_mass, repeated_features, spread
+from cathode.running.check import describe
 
 N = 40_000
 RNG = np.random.default_rng(1)
@@ -93,3 +97,26 @@ def test_spread_values_keep_order_and_share_and_are_even_in_between():
         assert low <= mine.min() < low + 0.02 * (high - low)
         assert high - 0.02 * (high - low) < mine.max() <= high
     np.testing.assert_array_equal(out, spread(uneven, np.random.default_rng(0)))
+
+
+SIDES = {"windows": {"range": [2000, 5000], "signal_regions": [[2800, 3200]]}, "closure": {"windows": 4}}
+
+
+@pytest.mark.parametrize(
+    ("column", "tree", "message"),
+    [
+        (lambda t: np.arange(len(t)) % 2, {}, r"column a: takes too few values in the sidebands of m3000 .*\(2 in \d+ events\); list it in data\.discrete"),
+        (lambda t: t.a, {"template": {"guard": 5.0}}, "sideband events that a template of .* could be made of, expected at least 100"),
+        (lambda t: t.a, {"classifier": {"strip_width": 0.01}}, "cwola has .* in its strips below and above"),
+    ],
+)  # fmt: skip
+def test_check_refuses_what_training_would_end_with(column, tree, message, tmp_path, monkeypatch):
+    table = toy_table(9000, 0, 1)
+    table.assign(a=column(table)).to_parquet(tmp_path / "events.parquet")
+    monkeypatch.chdir(tmp_path)
+    data = {"source": "files", "files": ["events.parquet"], "mass": "m", "features": ["a", "b", "c"]}
+    assert "window m3000" in describe(load_config(SIDES | {"data": data | {"features": ["b", "c"]}}))
+    with pytest.raises(DataError, match=message):
+        describe(load_config(SIDES | {"data": data} | tree))
+    if "data.discrete" in message:
+        assert "window m3000" in describe(load_config(SIDES | {"data": data | {"discrete": ["a"]}}))
