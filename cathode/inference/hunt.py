@@ -8,7 +8,7 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from cathode.classifier.methods import is_reference
+from cathode.classifier.methods import find_method, is_reference
 from cathode.classifier.scores import MethodScores
 from cathode.density.ensemble import DensityEnsemble
 from cathode.events import Events
@@ -55,11 +55,7 @@ def infer(
     `sidebands` only adds flags. Returns the results of all working points and then the workspaces, in the same order.
     """
     spectrum = density.mass
-    flags: tuple[str, ...] = (
-        () if spectrum.p_value > 0.01 else (f"mass fit of the sidebands: p = {spectrum.p_value:.2g}",)
-    )
-    if sidebands and not is_reference(scores.method):
-        flags += sidebands.doubts
+    flags = _doubts(density, sidebands, scores.method)
     value, error = spectrum.expected()
     expected = ExpectedEvents(value=value, fit_error=error)
     trusted = spectrum.p_value >= BAD
@@ -89,6 +85,7 @@ def infer_blind(
 ) -> HuntResults:
     """What can be said without any signal-region event: expected background and measured non-closure."""
     value, error = density.mass.expected()
+    doubts = _doubts(density, sidebands, closure.method)
     entries = []
     for eps, point in zip(working_points, closure.points, strict=True):
         reached = eps if point.reached is None else point.reached
@@ -107,11 +104,19 @@ def infer_blind(
                 n_sr_expected=ExpectedEvents(value=value, fit_error=error),
                 flags=(
                     "blind",
+                    *doubts,
                     *([f"asked for a background efficiency of {eps:g}, reached {reached:.2g}"] if off else []),
                 ),
             )
         )
     return HuntResults(tuple(entries))
+
+
+def _doubts(density: DensityEnsemble, sidebands: SidebandClosure | None, method: str) -> tuple[str, ...]:
+    """What is wrong already in the sidebands: of the mass fit, and of the density where the method uses it."""
+    p = density.mass.p_value
+    flags = () if p > 0.01 else (f"mass fit of the sidebands: p = {p:.2g}",)
+    return flags + (sidebands.doubts if sidebands and find_method(method).needs_template else ())
 
 
 def hunt_result(

@@ -84,7 +84,7 @@ def evaluate(
     label = labels.label[window.in_signal(events.mass)]
     score, _, spare = efficiency_scores(scores.splits)
     signal, background = np.concatenate([score[label == 1], spare]), score[label == 0]
-    curve = roc(signal, background) if len(signal) >= 25 else None
+    curve = roc(signal, background) if len(signal) >= 25 and len(background) else None
     entries = tuple(
         TruthPoint(
             n_sig_sr=int(label.sum()),

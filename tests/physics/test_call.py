@@ -234,3 +234,14 @@ def test_a_count_is_as_good_as_a_smeared_count(monkeypatch):
     raw = cathode.hunt(table, **keys)
     assert any("n: takes" in line for line in said)
     assert any("n: takes" in doubt for doubt in raw.summary.intake.doubts)
+
+
+def test_a_labelled_table_without_signal_ends_with_its_report(tmp_path):
+    """Curves of signal efficiency cannot be drawn; everything else is, and where they would be stands why."""
+    keys = {**ASK, **LIGHT, "working_points": (0.1,), "label": "label", "methods": ("cathode", "idealised"), "cores": 1}
+    found = cathode.hunt(toy_table(9000, 0, 1), **keys)
+    assert found[0.1].truth.n_sig_sr == 0
+    drawings = {drawing.name: drawing for drawing in found.drawings()}
+    assert {"significance", "spectrum_scan", "m3000_performance", "m3000_idealised_scores"} <= set(drawings)
+    assert "fewer than 25 labelled signal events" in drawings["m3000_performance"].numbers["note"]
+    assert "Bump hunt" in found.report(tmp_path / "report.html").read_text()

@@ -9,14 +9,16 @@ from scipy.stats import norm, poisson
 
 from cathode.classifier.scores import MethodScores, SplitScores
 from cathode.events import Events, Role
-from cathode.inference.background import estimate_background
+from cathode.inference.background import combine, estimate_background
 from cathode.inference.closure import Closure, ClosurePoint, combine_closure
 from cathode.inference.counts import count_passing, efficiency_scores, passing, select, select_events
 from cathode.inference.hunt import infer_blind
 from cathode.inference.truth import roc
 from cathode.regions import Window
+from cathode.report.render import bias, mass
 from cathode.stats.random_effects import RandomEffects
 from cathode.stats.settings import StatisticsSettings
+from cathode.template.sidebands import SidebandClosure
 
 WINDOW = Window("m3500", (3300.0, 3700.0), (2300.0, 8000.0))
 
@@ -261,7 +263,7 @@ def test_blind_numbers_use_the_efficiency_that_was_reached():
     ]
     closure = closure_of(regions, 0.01)
     assert closure.points[0].reached == 1.0
-    density = SimpleNamespace(mass=SimpleNamespace(expected=lambda: (200.0, 5.0)))
+    density = SimpleNamespace(mass=SimpleNamespace(expected=lambda: (200.0, 5.0), p_value=0.5))
     (entry,) = infer_blind(
         closure, density, window=Window("w", (3300, 3700), (2300, 8000)), working_points=(0.01,)
     ).entries
@@ -277,3 +279,41 @@ def test_selected_events_keep_their_identifiers():
     (found,) = select(events, MethodScores((scores,)), working_points=(0.1,))
     assert len(found.row) > 100
     np.testing.assert_array_equal(found.identifiers[0], 2**60 + found.row)
+
+
+def test_no_more_background_is_predicted_than_there_are_events():
+    """A closure that asks for a factor fifty on a tenth of the events."""
+    effects = RandomEffects(mu=np.log(50.0), mu_error=0.1, scatter=0.1, p_homogeneous=0.5)
+    point = ClosurePoint(
+        eps_bkg=0.1, n_windows=5, effects=effects, sigma_boot=0.0, sigma_init=0.0, observed=(1.0,) * 5, predicted=(1.0,) * 5,
+        relative_error=(0.1,) * 5,
+    )  # fmt: skip
+    counts = count_passing((make_scores(),), 0.1)
+    found = combine("cathode", counts, (5, 2), point, StatisticsSettings(), 1.0)
+    assert found.n_bkg == counts.n_sr == 5000
+    assert any("more than the 5000 there are" in flag for flag in found.flags)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "error", "said"), [(1.175, 0.024, True), (1.05, 0.005, False), (1.3, 0.2, False), (0.8, 0.03, True)]
+)
+def test_a_density_that_fails_on_its_own_sidebands_is_flagged(ratio, error, said):
+    bins = ((2000.0, 2500.0), (2500.0, 3000.0))
+    closure = SidebandClosure("w", bins, (1.0, 0.01), ((1.0, 1.0),) * 2, ((1.0, 1.0),) * 2, (1.0, ratio), (0.01, error))
+    assert closure.doubts == (
+        (
+            f"the density does not describe its own sidebands: recorded over generated {ratio:.3f} +- {error:.3f} at 0.01",
+        )
+        if said
+        else ()
+    )
+    density = SimpleNamespace(mass=SimpleNamespace(expected=lambda: (200.0, 5.0), p_value=0.5))
+    (entry,) = infer_blind(closure_of(TESTS, 0.01), density, closure, window=WINDOW, working_points=(0.01,)).entries
+    assert any("own sidebands" in flag for flag in entry.flags) is said
+
+
+def test_tables_and_figures_of_the_report_say_the_same():
+    """Closure as a ratio everywhere, and masses with the digits that a narrow window needs."""
+    assert bias(np.log(1.175)) == "17.5 %"
+    assert bias(np.log(0.5)) == "-50.0 %"
+    assert [mass(m) for m in (9.2, 9.7, 3300.0, 91.1875, 2300.5)] == ["9.2", "9.7", "3300", "91.1875", "2300.5"]
