@@ -329,7 +329,9 @@ def test_a_generated_chunk_goes_through_its_artefact_and_the_intake(tmp_path):
     from cathode import io
     from cathode.config import load_config
 
-    config = load_config({"data": {"source": "pythia"}, "generator": {"n_background": 1200, "n_signal": 0}})
+    config = load_config(
+        {"data": {"source": "pythia", "allow_duplicates": 1.0}, "generator": {"n_background": 1200, "n_signal": 0}}
+    )
     golden = np.repeat(np.load(ROOT / "tests" / "data" / "generated.npz")["background"], 30, axis=0)
     made = made_of(golden, 0, ("a", "b"), {"p": "1"})
     path = tmp_path / "background_0.parquet"
