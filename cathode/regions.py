@@ -20,6 +20,7 @@ Mask = NDArray[np.bool_]
 Interval = tuple[float, float]
 
 _MOST_WINDOWS = 1000
+_BELOW = 99  # events below the first pseudo signal region
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def pseudo_windows(window: Window, sideband_mass: Array, number: int, *, guard: 
     interval at its centre, where interpolation is hardest. The intervals are disjoint, so that their counts are
     independent, and equally wide in log m.
 
-    They end at the mass with 2 % of the sideband above it, and a width below the end of the range, so that a model and a classifier
+    They end at the mass with 2 % of the sideband above it, and a width below the end of the range or of the events, so that a model and a classifier
     have events on both sides, and keep `guard`
     widths away from the real signal region: the tails of a signal there would look like non-closure, and the two hidden
     gaps would merge into one that is wider than any real one. They use the part of the spectrum that the hunt uses: where
@@ -241,9 +242,12 @@ def pseudo_windows(window: Window, sideband_mass: Array, number: int, *, guard: 
     if len(sideband_mass) < 100 or len(below) == 0:
         raise ConfigError(f"window {window.name}: {len(sideband_mass)} sideband events are too few for a closure test")
     # events on both sides, also where the spectrum does not fall to nothing inside the range
-    last = min(float(np.quantile(sideband_mass, 0.98)), window.range[1] - window.width)
+    end = min(window.range[1], float(sideband_mass.max()))
+    last = min(float(np.quantile(sideband_mass, 0.98)), end - window.width)
     peak = spectrum_peak(below, window.range[0])
-    first = (peak if window.signal[0] - window.width >= peak else window.range[0]) + half
+    # where there is no peak to begin at, some events below the first region: CWoLa compares it with both sides
+    begins = float(np.partition(sideband_mass, _BELOW)[_BELOW])
+    first = (peak if window.signal[0] - window.width >= peak > window.range[0] else begins) + half
     spans = [(first, window.signal[0] - guard * window.width), (window.signal[1] + guard * window.width, last)]
     lengths = [max(0.0, float(np.log(b / a))) if b > a else 0.0 for a, b in spans]
     if sum(lengths) <= 0:

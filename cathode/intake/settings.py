@@ -30,7 +30,7 @@ class DataSettings:
     Attributes:
         source: `demo` (bundled simulation), `files` (yours), `lhco` (official LHC Olympics files, fetched once),
             `pythia` (generated here, as the section `generator` says); `memory` is what `cathode.hunt` was given.
-        files: paths relative to the working directory, in any order, with `~`, `$VAR` and patterns (`*`, `?`, `[ab]`, `**`); folders of Parquet files;
+        files: paths relative to the working directory, in any order (rows count through them by name), with `~`, `$VAR` and patterns (`*`, `?`, `[ab]`, `**`); folders of Parquet files;
             `file.root:tree`.
         format: `lhco` (15-column LHC Olympics table), `table` (any other), or `auto`.
         key: HDF5 key or group, or ROOT tree, where a file has several.

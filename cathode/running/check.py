@@ -93,7 +93,7 @@ def describe(config: Config) -> str:
                 if min(strips) < 50:
                     raise DataError(
                         f"window {window.name}: cwola has {strips[0]} and {strips[1]} events in its strips below and above "
-                        f"{region.signal[0]:.5g} - {region.signal[1]:.5g} GeV, expected at least 50 in each; a wider windows.range or "
+                        f"{region.signal[0]:.5g} - {region.signal[1]:.5g} GeV, expected at least 50 in each; fewer closure.windows, a wider windows.range or "
                         "classifier.strip_width would help"
                     )
         if min(counts) < 65:
