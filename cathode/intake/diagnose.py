@@ -71,21 +71,29 @@ def explained_by_mass(values: Array) -> float:
     """
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float)
     steps = np.diff(ranks)
-    return float(1 - (steps @ steps) / (2 * len(ranks) * np.var(ranks)))
+    return float(1 - np.sum(steps**2) / (2 * len(ranks) * np.var(ranks)))
 
 
 def repeated_features(features: Array) -> list[int]:
     """Positions of features `(n, d)` that are linear functions of those before them, to `SAME` of their variance."""
-    found: list[int] = []
     scaled = features / np.abs(features).max(axis=0)  # squares of the largest and the smallest numbers are none
     scaled = scaled - scaled.mean(axis=0)
     spread_of = scaled.std(axis=0)
     scaled = scaled / np.where(spread_of > 0, spread_of, 1.0)
-    for j in range(1, features.shape[1]):
-        others = [k for k in range(j) if k not in found]
-        solution = np.linalg.lstsq(scaled[:, others], scaled[:, j], rcond=None)[0]
-        if np.var(scaled[:, j] - scaled[:, others] @ solution) < 1 - SAME:
+    found: list[int] = []
+    others: list[Array] = []
+    for j in range(features.shape[1]):
+        rest = scaled[:, j].copy()
+        for _ in range(
+            2
+        ):  # Gram and Schmidt, twice for the digits; linear algebra's libraries take tens of megabytes to begin with
+            for direction in others:
+                rest -= np.mean(direction * rest) * direction
+        variance = float(np.mean(rest**2))
+        if others and variance < 1 - SAME:
             found.append(j)
+        elif variance > 0:
+            others.append(rest / np.sqrt(variance))
     return found
 
 
