@@ -47,7 +47,6 @@ watch(cathode.checksums)
 if "snakemake" in sys.orig_argv:
     import cathode.steps.records
     watch(cathode.steps.records)
-    cathode.steps.records.counted = counted
 
 @atexit.register
 def write():

@@ -17,7 +17,7 @@ from cathode.regions import Interval, in_interval
 
 Array = NDArray[np.float64]
 
-_EXACT = 2**53  # up to which 64-bit floats hold every integer
+EXACT = 2**53  # up to which 64-bit floats hold every integer
 _KINDS = {
     "c": "complex numbers",
     "M": "dates",
@@ -148,7 +148,7 @@ def check_kind(values: NDArray[Any], name: str, where: str, *, exact: bool = Fal
             f"{where}: column {name} has shape {values.shape[1:]} in every event, expected one number per event"
         )
     if not exact and values.dtype.kind in "iu" and values.dtype.itemsize == 8 and len(values):
-        large = (values > _EXACT) | (values < -_EXACT if values.dtype.kind == "i" else False)
+        large = (values > EXACT) | (values < -EXACT if values.dtype.kind == "i" else False)
         if np.any(large):
             raise DataError(
                 f"{where}: column {name} has {int(large.sum())} integers beyond 2^53, which 64-bit floats do not hold, "

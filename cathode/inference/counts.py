@@ -58,8 +58,7 @@ class PassingCounts:
         Few reference events in a fold have no threshold at a small efficiency, and events with equal scores pass together. Said from
         half as much again, or a third less, and three standard errors of the measurement on.
         """
-        off = abs(float(np.log(max(self.reached, 1e-12) / self.eps_bkg)))
-        if off < np.log(1.5) + 3 / np.sqrt(max(self.m, 1.0)):
+        if not is_missed(self.eps_bkg, self.reached, error=1 / float(np.sqrt(max(self.m, 1.0)))):
             return ""
         return f"asked for a background efficiency of {self.eps_bkg:g}, reached {self.reached:.2g}: too few or equal scores"
 
@@ -67,6 +66,11 @@ class PassingCounts:
     def tau(self) -> float:
         """Exposure ratio of reference to signal region, m / n_bkg."""
         return self.m / self.n_bkg if self.n_bkg > 0 else 1.0
+
+
+def is_missed(eps_bkg: float, reached: float, *, error: float = 0.0) -> bool:
+    """Whether a measured efficiency is half as much again as the one asked for, or a third less, and three relative errors more."""
+    return bool(abs(np.log(max(reached, 1e-12) / eps_bkg)) >= np.log(1.5) + 3 * error)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from cathode.density.ensemble import DensityEnsemble
 from cathode.events import Events
 from cathode.inference.background import BackgroundEstimate, Estimates
 from cathode.inference.closure import Closure
-from cathode.inference.counts import passing_sideband
+from cathode.inference.counts import is_missed, passing_sideband
 from cathode.regions import Window, count_in_bins
 from cathode.results import (
     CrossChecks,
@@ -89,7 +89,7 @@ def infer_blind(
     entries = []
     for eps, point in zip(working_points, closure.points, strict=True):
         reached = eps if point.reached is None else point.reached
-        off = abs(float(np.log(max(reached, 1e-12) / eps))) > np.log(1.5)
+        off = is_missed(eps, reached)
         reached = reached if off else eps  # closer than that, what was measured only adds its own scatter
         entries.append(
             HuntResult(

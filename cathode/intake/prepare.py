@@ -297,7 +297,7 @@ def _read_all(data: DataSettings, files: list[Path]) -> tuple[tuple[str, ...], C
 
 def _with_label(part: Table, data: DataSettings, name: str) -> Table:
     """An official file with the label column that not all of them have. A black box is opened only for `data.label`."""
-    n, known = len(next(iter(part.columns.values()), ())), SETS[name].label
+    n, known = part.events or 0, SETS[name].label
     if "label" in part.available:
         return part
     if SETS[name].raw and data.label is not None:

@@ -16,11 +16,11 @@ import pyarrow.csv as pc
 from numpy.typing import NDArray
 
 from cathode.errors import DataError, shown
+from cathode.events import EXACT
 
 _DELIMITERS = ",;\t"
 _OPEN: dict[str, Callable[..., IO[str]]] = {".gz": gzip.open, ".bz2": bz2.open}
 _TOP = 1000  # lines among which the values must begin
-_EXACT = 2**53  # up to which 64-bit floats hold every integer
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def read_text(
         raise DataError(f"{path}: found several columns called {repeated[0]}, expected names that differ")
     try:
         table = _read(path, layout, chosen, pa.float64())
-        large = [name for name in chosen if len(table) and np.nanmax(np.abs(table[name]), initial=0) >= _EXACT]
+        large = [name for name in chosen if len(table) and np.nanmax(np.abs(table[name]), initial=0) >= EXACT]
     except pa.ArrowInvalid as error:
         if "conversion error" not in str(error):
             raise
