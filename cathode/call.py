@@ -15,6 +15,7 @@ from cathode import io
 from cathode.classifier.methods import find_method, is_reference, score, score_reference
 from cathode.classifier.scores import MethodScores
 from cathode.classifier.settings import ClassifierSettings
+from cathode.columns import aligned
 from cathode.config import Config
 from cathode.density.ensemble import DensityEnsemble, fit_density
 from cathode.density.registry import Density, use_density
@@ -547,10 +548,7 @@ class Hunt:
         return [f"{h.name}: {flag}" for h in self.results for flag in h.flags]
 
     def __repr__(self) -> str:
-        table = [_HEAD, *self._rows()]
-        width = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, width, strict=True)) for row in table]
-        return "\n".join([self._verdict(), *lines, *(f"⚑ {flag}" for flag in self._flags())])
+        return "\n".join([self._verdict(), aligned([_HEAD, *self._rows()]), *(f"⚑ {flag}" for flag in self._flags())])
 
     def _repr_html_(self) -> str:
         def line(cells: Iterable[str], tag: str) -> str:

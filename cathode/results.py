@@ -334,6 +334,29 @@ class HuntResults:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Inclusive:
+    """The signal region without any selection: events in it against the mass fit of the sidebands.
+
+    Attributes:
+        window: its name.
+        signal_region: its edges (GeV).
+        n_obs: events in the signal region.
+        expected: background there by the mass fit of the sidebands.
+        sigma: standard deviation of `expected` by the covariance of the fit; the choice of its function is not in it.
+        p: p-value; null where the mass fit describes its own sidebands badly.
+        z: the same in standard deviations, positive for an excess.
+    """
+
+    window: str
+    signal_region: tuple[float, float]
+    n_obs: int
+    expected: float
+    sigma: float
+    p: float | None
+    z: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class GlobalSignificance:
     """Significance of the smallest local p-value over every hunt that is a search.
 
@@ -422,6 +445,7 @@ class Summary:
         z_global_overlap: Sidak's with `trials_effective`.
         blind: whether the signal regions were left closed.
         hunts: one entry per window, method and working point.
+        inclusive: the signal region of each window without a selection; empty when blind.
         timing: what the run took until here; it differs from run to run.
     """
 
@@ -438,6 +462,7 @@ class Summary:
     z_global_overlap: float | None
     blind: bool
     hunts: tuple[HuntResult, ...]
+    inclusive: tuple[Inclusive, ...] = ()
     timing: Timing = Timing()
 
     def best(self, searches: Mapping[str, bool]) -> HuntResult | None:

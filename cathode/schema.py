@@ -45,7 +45,8 @@ def parse(kind: Any, tree: Any) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise MismatchError(f"{key}: found {first['input']!r}, expected: {first['msg']}") from error
+        found = "nothing" if first["type"] == "missing" else _shortened(repr(first["input"]))
+        raise MismatchError(f"{key}: found {found}, expected: {first['msg']}") from error
 
 
 def _check_keys(kind: Any, tree: Any, path: str) -> None:
@@ -87,6 +88,10 @@ def descriptions(cls: type) -> dict[str, str]:
             elif current and line.strip():
                 out[current] += " " + line.strip()
     return out
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 200 else text[:197] + "..."
 
 
 def dataclasses_in(kind: Any, seen: set[type] | None = None) -> Iterator[type]:

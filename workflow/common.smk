@@ -19,6 +19,8 @@ envvars:
     "CATHODE_PYTHON",
 
 
+from snakemake.logging import logger
+
 from cathode.classifier.methods import find_method
 from cathode.config import dump_sections, load_config
 from cathode.density.registry import source_sha256
@@ -35,6 +37,7 @@ from cathode.steps.records import (
 )
 from cathode.running.lock import hold_folder
 from cathode.running.failures import FailedJob, describe_failures
+from cathode.running.feed import feed_from, is_read, tell, tell_plan
 from cathode.steps.declared import code_sha256, declared
 
 try:
@@ -46,18 +49,18 @@ try:
     INPUTS = list(input_sha256(DATA_FILES).values())
     OTHERS = []
     if workflow.is_main_process:
+        feed_from(logger)
         refuse_foreign_files(CONFIG, INPUTS, Path(".snakemake/metadata"))
         OTHERS = other_inputs(CONFIG, INPUTS)
         if OTHERS:
-            print(
+            tell(
                 f"cathode: {CONFIG.folder} holds a run of other input files ({', '.join(OTHERS[:4])}), which this one replaces; to keep "
-                "it, name another run",
-                file=sys.stderr,
+                "it, name another run"
             )
     if CONFIG.data.source == "pythia":
         require_packages()
 except CathodeError as error:
-    print(f"cathode: {error}", file=sys.stderr)
+    tell(f"cathode: {error}")
     sys.exit(2)
 
 RUN = CONFIG.folder
@@ -106,7 +109,7 @@ def command(step):
         flags.append("--folder {params.folder:q}")
     flags += ["--memory {resources.mem_mb}", "--out {output:q}", "> {log:q} 2>&1"]
     # -P: modules come from this Python, not from files that lie where the hunt is run
-    return f'"$CATHODE_PYTHON" -P -m cathode {said.command} ' + " ".join(flags)
+    return f'"$CATHODE_PYTHON" -P -m cathode step {said.command} ' + " ".join(flags)
 
 
 def settings(step):
@@ -153,10 +156,15 @@ def times_of(step, *names):
 def hold_results():
     """Keep other runs out of the folder while this process lives."""
     global HELD
+    jobs = workflow.dag.needrun_jobs()
+    tell_plan(
+        (workflow.dag.jobid(j), j.rule.name, j.wildcards.get("window", ""))
+        for j in jobs
+    )
     try:
         HELD = hold_folder(Path(RUN))
     except CathodeError as error:
-        print(f"cathode: {error}", file=sys.stderr)
+        tell(f"cathode: {error}")
         sys.exit(2)
     if OTHERS and any(
         job.rule.name == "prepare" for job in workflow.dag.needrun_jobs()
@@ -166,7 +174,7 @@ def hold_results():
         try:
             describe(CONFIG)  # what would be refused replaces nothing
         except CathodeError as error:
-            print(f"cathode: {error}", file=sys.stderr)
+            tell(f"cathode: {error}")
             sys.exit(2)
         clear_run(
             Path(RUN)
@@ -186,7 +194,15 @@ def report_failures(logs):
             failed.append(FailedJob(member.rule.name, window, number, log, str(group)))
     text = "".join(open(path, errors="replace").read() for path in logs)
     if said := describe_failures(failed, text):
-        print(said, file=sys.stderr)
+        tell(said)
+
+
+def show_verdict():
+    """Say what a finished hunt found; who reads the feed says it themselves."""
+    if not is_read() and Path(RUN, "report.html").exists():
+        from cathode.report.verdict import verdict_of_run
+
+        tell("\n".join(verdict_of_run(Path(RUN))))
 
 
 # --- files of a run

@@ -255,26 +255,24 @@ def combine(
     if measured:
         components.append((measured.effects.sigma, measured.degrees_of_freedom))
         if abs(measured.effects.mu) > 3 * measured.effects.mu_error:
-            flags.append("non-closure differs from zero by more than 3 standard errors")
+            flags.append("closure: differs from zero by more than 3 standard errors")
         if measured.effects.p_homogeneous < 0.01:
-            flags.append("pseudo signal regions disagree beyond their known errors")
+            flags.append("closure: pseudo signal regions disagree beyond their known errors")
     elif not reference:
-        flags.append("non-closure not measured")
+        flags.append("closure: not measured")
     if reference:
-        flags.append("truth labels used: a reference, not a search")
+        flags.append("reference: uses truth labels and is no search")
     if not reference and c.n_splits < 3 and settings.overdispersion != "calibrated" and overdispersion < 1.2:
         flags.append(
-            f"{c.n_splits} fold split(s): overdispersion {overdispersion:g} may be too small, let it be calibrated"
+            f"calibration: {c.n_splits} fold split(s): overdispersion {overdispersion:g} may be too small, let it be calibrated"
         )
     shifted = c.n_bkg * float(np.exp(settings.applied_shift(measured.effects.mu if measured else 0.0)))
     if shifted > c.n_sr:
-        flags.append(
-            f"the measured non-closure asks for {shifted:.0f} background events, more than the {c.n_sr} there are"
-        )
+        flags.append(f"closure: it asks for {shifted:.0f} background events, more than the {c.n_sr} there are")
     if c.missed:
-        flags.append(c.missed)
+        flags.append(f"statistics: {c.missed}")
     if c.m < 10:
-        flags.append(f"only {c.m:.1f} reference events pass")
+        flags.append(f"statistics: only {c.m:.1f} reference events pass")
     return BackgroundEstimate(
         method=method,
         counts=c,

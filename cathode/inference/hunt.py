@@ -60,7 +60,7 @@ def infer(
     expected = ExpectedEvents(value=value, fit_error=error)
     trusted = spectrum.p_value >= BAD
     if not trusted:
-        flags += ("no yield and no limit: they take the background from that mass fit",)
+        flags += ("mass fit of the sidebands: no yield and no limit, which take the background from it",)
     side_mass = events.mass[events.at(scores.splits[0].side_row)]
     entries, workspaces = [], []
     for point in estimates.points:
@@ -103,9 +103,13 @@ def infer_blind(
                 non_closure=NonClosure(mean=point.effects.mu, sigma=point.effects.sigma, n_windows=point.n_windows),
                 n_sr_expected=ExpectedEvents(value=value, fit_error=error),
                 flags=(
-                    "blind",
+                    "blind: the signal region was not read",
                     *doubts,
-                    *([f"asked for a background efficiency of {eps:g}, reached {reached:.2g}"] if off else []),
+                    *(
+                        [f"statistics: asked for a background efficiency of {eps:g}, reached {reached:.2g}"]
+                        if off
+                        else []
+                    ),
                 ),
             )
         )
@@ -138,7 +142,7 @@ def hunt_result(
     flags += fit.flags if fit else ()
     if shape and shape.p_value < 0.01:
         flags.append(
-            f"the selection depends on the mass: {100 * shape.slope:+.0f} +- {100 * shape.slope_error:.0f} % per window width"
+            f"sculpting: the selection depends on the mass, {100 * shape.slope:+.0f} +- {100 * shape.slope_error:.0f} % per window width"
         )
     name = f"{window.name}_{e.method}_{c.eps_bkg:g}"
     workspace = build_workspace(counting_input(name, e, expected if trusted and not reference else None))
@@ -147,13 +151,13 @@ def hunt_result(
     try:
         z_workspace = z_pyhf(workspace)
         if e.relative_sigma > 1:
-            flags.append("no limit: the background is uncertain by more than a factor e")
+            flags.append("limit: none, the background is uncertain by more than a factor e")
         elif settings.limits and trusted and not reference:
             observed, bands = upper_limit(workspace)
             limit = Limit(s_obs=observed, s_exp=bands)
     except Exception as error:  # a fit that fails is a flag, never a number
         log.warning("%s: pyhf fit failed: %s", name, error)
-        flags.append("pyhf fit failed")
+        flags.append("pyhf: fit failed")
     p = e.p_value()
     result = HuntResult(
         window=window.name,

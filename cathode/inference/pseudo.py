@@ -45,7 +45,8 @@ def score_pseudo(
     start = int(batch) * closure.per_job
     n_signal_region = int(window.in_signal(events.mass).sum()) or None  # a classifier sees more in more events
     splits = []
-    for region in regions[start : start + closure.per_job]:
+    own, report = regions[start : start + closure.per_job], reporter("region")
+    for k, region in enumerate(own):
         counted = int(in_interval(events.mass, region.counting).sum())
         log.info("%s in %s: counts %d events in %.0f to %.0f GeV", region.name, window.name, counted, *region.counting)
         own_seed = derive_seed(seed, "score_pseudo", window.name, region.name)
@@ -62,6 +63,7 @@ def score_pseudo(
             limit=n_signal_region,
         )
         splits += [s.without_members() for s in found.splits]
+        report(k + 1, len(own))
     return MethodScores(tuple(splits))
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from scipy.stats import norm
+
 from cathode.classifier.methods import is_reference
-from cathode.results import GlobalSignificance, HuntResult
+from cathode.results import GlobalSignificance, HuntResult, Inclusive
+from cathode.spectrum.mass_fit import z_profile
 from cathode.stats.counting import sidak, z_value
 from cathode.stats.look_elsewhere import overlap_trials
 
@@ -34,3 +37,33 @@ def global_significance(entries: Sequence[HuntResult], *, seed: int = 0) -> Glob
         trials_effective=effective,
         z_global_overlap=z_value(sidak(smallest, effective)),
     )
+
+
+def inclusive_excess(entries: Sequence[HuntResult]) -> tuple[Inclusive, ...]:
+    """The count of every window before any selection against the mass fit of its sidebands; none when blind.
+
+    `z_profile` of the count, the fit's error taken for that of an auxiliary Poisson measurement. Without significance where the fit
+    does not describe its own sidebands, as where no hunt of the window quotes a yield. Not valid as a search: the fit's function
+    is chosen, and its choice is in no error here (`scan_spectrum` is the search).
+    """
+    out = []
+    for name in dict.fromkeys(e.window for e in entries):
+        mine = [e for e in entries if e.window == name]
+        first = mine[0]
+        if first.n_sr is None or first.n_sr_expected is None:
+            continue
+        trusted = any(e.signal_yield is not None for e in mine) or all(is_reference(e.method) for e in mine)
+        expected, sigma = first.n_sr_expected.value, first.n_sr_expected.fit_error
+        z = z_profile(first.n_sr, expected, sigma) if trusted else None
+        out.append(
+            Inclusive(
+                window=name,
+                signal_region=first.signal_region,
+                n_obs=first.n_sr,
+                expected=expected,
+                sigma=sigma,
+                p=None if z is None else float(norm.sf(z)),
+                z=z,
+            )
+        )
+    return tuple(out)

@@ -1,17 +1,32 @@
-"""The workflow in any folder: where its files are, and a run of it."""
+"""The workflow in any folder: where its files are, and a run of it that tells its user how it stands."""
 
 from __future__ import annotations
 
+import json
 import os
+import queue
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
-from cathode.config import load_config
+from joblib import cpu_count
+from rich.console import Console
+
+from cathode.config import Config, load_config
+from cathode.errors import CathodeError
 from cathode.intake.files import input_files
+from cathode.running.board import Board
+from cathode.running.check import estimated_seconds
+from cathode.running.feed import FEED
+from cathode.running.live import Screen
 
 _PACKAGE = Path(__file__).parents[1]
+_LAST_WORDS = 15  # lines of Snakemake's, where a run ends without a word of ours
 
 
 def snakefile() -> Path:
@@ -20,22 +35,97 @@ def snakefile() -> Path:
     return (inside if inside.is_dir() else _PACKAGE.parent) / "workflow" / "Snakefile"
 
 
-def run_workflow(config: str | None, *, cores: str, dry_run: bool, arguments: Sequence[str]) -> int:
+def run_workflow(
+    config: str | None,
+    *,
+    cores: str = "all",
+    target: str | None = None,
+    quick: bool = False,
+    profile: str | None = None,
+    dry_run: bool = False,
+    verbose: bool = False,
+    arguments: Sequence[str] = (),
+) -> int:
     """Run the hunt of a configuration file (None: the default hunt) in this folder, and return Snakemake's exit code.
 
-    `arguments` are handed on to Snakemake. Raises ConfigError for a configuration that cannot be hunted, DataError for
-    files that are not there, before anything runs.
+    Shows how the run stands on standard error: a block that changes on a terminal, some lines elsewhere, with `verbose` all that
+    Snakemake says. `arguments` are handed on to Snakemake, as is `profile` (its workflow profile). Raises ConfigError for a
+    configuration that cannot be hunted, DataError for files that are not there, before anything runs.
     """
-    loaded = load_config(config)
+    loaded = load_config(config, quick=quick)
     input_files(loaded.data)
-    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(snakefile()), "--cores", cores]
+    command = [sys.executable, "-P", "-m", "snakemake", *([target] if target else []), "--snakefile", str(snakefile())]
+    command += ["--workflow-profile", profile] if profile else []
+    command += [] if profile and cores == "all" else ["--cores", cores]
     command += ["--configfile", config] if config else []
+    command += ["--config", "quick=True"] if quick else []
     command += ["--dry-run"] if dry_run else []
-    code = subprocess.run([*command, *arguments], check=False, env=os.environ | _cache()).returncode
-    report = Path(loaded.folder).resolve() / "report.html"
-    if code == 0 and not dry_run and report.exists():  # `-- --until prepare` leaves none
-        sys.stderr.write(f"report: {report}\n")
+    command += arguments
+    environment = os.environ | _cache()
+    if verbose or dry_run:
+        return subprocess.run(command, check=False, env=environment).returncode
+    return _run_watched(command, environment, loaded, cpu_count() if cores == "all" else int(cores))
+
+
+def _run_watched(command: list[str], environment: dict[str, str], config: Config, cores: int) -> int:
+    """Run Snakemake behind a screen. What it says is in its own log, and its last words are shown where it fails without ours."""
+    board, console = Board(cores), Console(stderr=True, highlight=False)
+    read, write = os.pipe()
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    said = False
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        process = subprocess.Popen(
+            command, env=environment | {FEED: str(write)}, pass_fds=[write], stdout=output, stderr=output
+        )
+        os.close(write)
+        threading.Thread(target=_read_into, args=(os.fdopen(read, encoding="utf-8"), lines), daemon=True).start()
+        stopped = 0
+        with Screen(board, console).open() as screen:
+            while True:
+                try:
+                    line = lines.get(timeout=0.5)
+                    if line is None:
+                        break
+                    ended = board.take(message := json.loads(line))
+                    said = said or message["event"] == "said"
+                    if ended == "prepare" or message["event"] == "plan":
+                        board.estimate = _estimate(config)
+                except queue.Empty:
+                    pass
+                except KeyboardInterrupt:  # Snakemake has got it too, and ends its jobs
+                    stopped += 1
+                    if stopped > 1:
+                        process.send_signal(signal.SIGKILL)
+                    continue
+                screen.moved()
+        code = process.wait()
+        if stopped:
+            console.print("stopped; the same command continues where this one was")
+            return 130
+        if code and not said:
+            console.print(_last_words(output), markup=False, soft_wrap=True)
     return code
+
+
+def _read_into(feed: IO[str], lines: queue.SimpleQueue[str | None]) -> None:
+    with feed:
+        for line in feed:
+            lines.put(line)
+    lines.put(None)
+
+
+def _estimate(config: Config) -> dict[tuple[str, str], float]:
+    """CPU seconds by rule and window, once the events are there."""
+    try:
+        return estimated_seconds(config, Path(config.folder))
+    except (CathodeError, OSError):
+        return {}
+
+
+def _last_words(output: IO[str]) -> str:
+    output.seek(0)
+    kept = [line.rstrip() for line in output if line.strip()]
+    return "\n".join(kept[-_LAST_WORDS:])
 
 
 def _cache() -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from cathode.columns import aligned
 from cathode.results import RuleUsage, Timing, Used
 
 _RECORD = re.compile(r"^\S+ job (\{.*\})$", re.M)
@@ -124,13 +125,7 @@ def describe_timing(rows: Iterable[RuleUsage]) -> str:
     """A table of what every rule and window took."""
     rows = tuple(rows)
     table = [["rule", "window", *COLUMNS.values()], *map(cells, rows), ["all", "", *numbers(total(rows))]]
-    width = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, width, strict=True))
-        )
-        for line in table
-    )
+    return aligned(table, left=2)
 
 
 def cells(row: RuleUsage) -> list[str]:

@@ -6,11 +6,13 @@ import dataclasses
 
 from cathode.config import Config
 from cathode.events import Intake
-from cathode.inference.total import global_significance
+from cathode.inference.total import global_significance, inclusive_excess
 from cathode.results import HuntResults, RuleUsage, Summary, Truth
 from cathode.running.usage import summarise_timing
 from cathode.seeds import derive_seed
 from cathode.version import __version__
+
+_QUICK = ("quick: a first look with the smallest ensembles, not for publication",)
 
 
 def summarise(
@@ -27,7 +29,8 @@ def summarise(
     for group in hunts:
         for i, entry in enumerate(group.entries):
             evaluated = known.get((entry.window, entry.method))
-            entries.append(dataclasses.replace(entry, truth=evaluated[i] if evaluated else None))
+            flags = entry.flags + (_QUICK if config.quick else ())
+            entries.append(dataclasses.replace(entry, truth=evaluated[i] if evaluated else None, flags=flags))
     total = global_significance(entries, seed=derive_seed(config.seed, "overlap"))
     return Summary(
         run=config.run,
@@ -37,6 +40,7 @@ def summarise(
         n_events=intake.kept,
         intake=intake,
         blind=config.blind,
+        inclusive=inclusive_excess(entries),
         hunts=tuple(entries),
         timing=summarise_timing(used),
         **vars(total),

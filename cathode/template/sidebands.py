@@ -55,7 +55,7 @@ class SidebandClosure:
     def doubts(self) -> tuple[str, ...]:
         """Where the density fails already on the events that it was trained on, one line each."""
         return tuple(
-            f"the density does not describe its own sidebands: recorded over generated {ratio:.3f} +- {error:.3f} at {eps:g}"
+            f"density: it does not describe its own sidebands: recorded over generated {ratio:.3f} +- {error:.3f} at {eps:g}"
             for eps, ratio, error in zip(self.eps, self.ratio, self.error, strict=True)
             if abs(ratio - 1) > max(_MISFIT, 3 * error)
         )

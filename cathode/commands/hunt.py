@@ -1,0 +1,72 @@
+"""Commands that run the workflow."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from cathode.commands import Run
+from cathode.errors import ConfigError
+
+
+def hunt(parser: argparse.ArgumentParser) -> Run:
+    """`cathode hunt [CONFIG]`."""
+    parser.add_argument("config", nargs="?", default=None, help="YAML file; without one, the default hunt")
+    return _launch(parser, example="cathode hunt my.yaml -- --until prepare")
+
+
+def demo(parser: argparse.ArgumentParser) -> Run:
+    """`cathode demo`."""
+    return _launch(parser, example="cathode demo -- --until prepare")
+
+
+def calibrate(parser: argparse.ArgumentParser) -> Run:
+    """`cathode calibrate [CONFIG]`."""
+    parser.add_argument("config", nargs="?", default=None, help="YAML file; without one, the default hunt")
+    return _launch(parser, example="cathode calibrate my.yaml -- --keep-going", target="calibrate")
+
+
+def _launch(parser: argparse.ArgumentParser, *, example: str, target: str | None = None) -> Run:
+    parser.add_argument("--cores", default="all", help="jobs at a time (default: all cores)")
+    if target is None:
+        parser.add_argument(
+            "--quick",
+            action="store_true",
+            help="a first look in about a minute: one window, one method, the smallest ensembles; marked in every output, not for publication",
+        )
+    parser.add_argument("--profile", help="folder of a Snakemake workflow profile, e.g. profiles/slurm")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run")
+    parser.add_argument("-v", "--verbose", action="store_true", help="everything that Snakemake says")
+    parser.epilog = f"What stands after -- is handed on to snakemake: {example}"
+
+    def run(arguments: argparse.Namespace) -> int:
+        from cathode.config import load_config
+        from cathode.report.verdict import verdict_of_run
+        from cathode.running.launch import run_workflow
+
+        config, quick = getattr(arguments, "config", None), getattr(arguments, "quick", False)
+        if arguments.cores != "all" and not (arguments.cores.isdecimal() and int(arguments.cores) > 0):
+            raise ConfigError(f"--cores: found {arguments.cores}, expected a number of jobs, or all")
+        folder = Path(load_config(config, quick=quick).folder)
+        before = _written(folder / "summary.json")
+        code = run_workflow(
+            config,
+            cores=arguments.cores,
+            target=target,
+            quick=quick,
+            profile=arguments.profile,
+            dry_run=arguments.dry_run,
+            verbose=arguments.verbose,
+            arguments=arguments.rest,
+        )
+        finished = (folder / "report.html").exists() and (before is None or not arguments.rest)
+        if code == 0 and target is None and not arguments.dry_run and not arguments.verbose and finished:
+            print("\n".join(verdict_of_run(folder)), file=sys.stderr)
+        return code
+
+    return run
+
+
+def _written(path: Path) -> float | None:
+    return path.stat().st_mtime if path.exists() else None

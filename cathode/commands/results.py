@@ -1,0 +1,100 @@
+"""Commands for readers of finished runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cathode.commands import Run
+from cathode.errors import ArtefactError
+
+if TYPE_CHECKING:
+    from cathode.results import Summary
+
+_RUN = "folder of the run, its name under results/, or its configuration (default: the newest run under results/)"
+
+
+def open_report(parser: argparse.ArgumentParser) -> Run:
+    """`cathode open [RUN]`."""
+    parser.add_argument("run_folder", metavar="RUN", nargs="?", help=_RUN)
+
+    def run(arguments: argparse.Namespace) -> None:
+        page = find_run(arguments.run_folder) / "report.html"
+        if not page.exists():
+            raise ArtefactError(f"{page}: no such file, expected a run that has ended")
+        print(page)
+        webbrowser.open(page.resolve().as_uri())
+
+    return run
+
+
+def why(parser: argparse.ArgumentParser) -> Run:
+    """`cathode why [RUN]`."""
+    parser.add_argument("run_folder", metavar="RUN", nargs="?", help=_RUN)
+    parser.add_argument(
+        "--hunt", metavar="NAME", help="as m3500_cathode_0.01 (default: the one that the verdict quotes)"
+    )
+
+    def run(arguments: argparse.Namespace) -> None:
+        from cathode.report.explain import explain
+
+        print(explain(read_summary(find_run(arguments.run_folder)), arguments.hunt))
+
+    return run
+
+
+def compare(parser: argparse.ArgumentParser) -> Run:
+    """`cathode compare RUN RUN`."""
+    parser.add_argument("first", metavar="RUN", help=_RUN.partition(" (")[0])
+    parser.add_argument("second", metavar="RUN")
+
+    def run(arguments: argparse.Namespace) -> None:
+        from cathode.report.explain import compare_runs
+
+        print(compare_runs(*(read_summary(find_run(name)) for name in (arguments.first, arguments.second))))
+
+    return run
+
+
+def limit(parser: argparse.ArgumentParser) -> Run:
+    """`cathode limit [RUN]`."""
+    parser.add_argument("run_folder", metavar="RUN", nargs="?", help=_RUN)
+
+    def run(arguments: argparse.Namespace) -> None:
+        from cathode.report.explain import describe_limits
+
+        print(describe_limits(read_summary(find_run(arguments.run_folder))))
+
+    return run
+
+
+def find_run(name: str | None) -> Path:
+    """The folder of a run that a user names. Raises ArtefactError where there is none."""
+    if name is None:
+        found = sorted(Path("results").glob("*/summary.json"), key=lambda p: p.stat().st_mtime)
+        if not found:
+            raise ArtefactError("results: found no finished run here, expected the folder of one")
+        return found[-1].parent
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        from cathode.config import load_config
+
+        path = Path(load_config(path).folder)
+    candidates = [path.parent if path.name == "summary.json" else path, Path("results") / name]
+    for folder in candidates:
+        if (folder / "summary.json").is_file():
+            return folder
+    raise ArtefactError(f"{name}: found no summary.json there nor in {candidates[1]}, expected a run that has ended")
+
+
+def read_summary(folder: Path) -> Summary:
+    """The summary of a run."""
+    from cathode import io
+    from cathode.results import Summary
+
+    summary: Any = io.read(folder / "summary.json", Summary)
+    assert isinstance(summary, Summary), json.dumps(str(folder))
+    return summary

@@ -1,0 +1,149 @@
+"""Finished runs in words and tables of text: why a significance is what it is, two runs side by side, limits."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from cathode.classifier.methods import find_method
+from cathode.columns import aligned
+from cathode.errors import ArtefactError, nearest
+from cathode.report.render import number
+from cathode.report.verdict import headline, lights, quoted
+from cathode.results import SOURCES, HuntResult, Summary
+
+_SAME_RUN = ("run", "results_dir", "full_paths", "device")  # say nothing of what was hunted
+
+
+def explain(summary: Summary, name: str | None = None) -> str:
+    """One hunt (None: the quoted one): its numbers, from a plain count to the significance, how to rederive it, and every light."""
+    h = quoted(summary) if name is None else _hunt(summary, name)
+    lines = [headline(summary, h), ""]
+    if h.waterfall:
+        before = None
+        rows = [["taken into account", "z", "change"]]
+        stages = [(SOURCES[s.source], s.z) for s in h.waterfall]
+        if name is None and summary.z_global is not None:
+            stages.append((f"{SOURCES['trials']}, {summary.trials}", summary.z_global))
+        for source, z in stages:
+            rows.append([source, f"{z:.2f}", "" if before is None else f"{z - before:+.2f}"])
+            before = z
+        lines += [aligned(rows, left=1), ""]
+    lines += [*_derivation(h), ""] if h.reference else []
+    for light in lights(summary, h):
+        lines.append(f"{light.symbol} {light.name}: {light.sentence}")
+        lines += [f"    {light.advice}"] if light.advice else []
+    return "\n".join(lines)
+
+
+def _derivation(h: HuntResult) -> list[str]:
+    """The numbers that the p-value is computed from, so that a reader can do it again."""
+    r, s = h.reference, h.sigma
+    if r is None or s is None or not h.n_bkg or not h.n_bkg_uncorrected:
+        return []
+    mu = math.log(h.n_bkg / h.n_bkg_uncorrected)
+    relative = [s.initialisation, s.bootstrap, s.non_closure]
+    sigma = sum((v / h.n_bkg) ** 2 for v in relative if v is not None) ** 0.5
+    nu = "∞" if r.degrees_of_freedom is None else f"{r.degrees_of_freedom:.1f}"
+    return [
+        f"p = {h.p_local:.3g} = p_predictive(n={h.n_obs_average:.6g}, m={r.m:.6g}, tau={r.tau:.6g}, mu={mu:.6g}, "
+        f"sigma={sigma:.6g}, nu={'inf' if r.degrees_of_freedom is None else f'{r.degrees_of_freedom:.6g}'}, "
+        f"overdispersion={h.overdispersion:.6g}, step=1/{r.n_splits}), in cathode/stats/counting.py:",
+        f"  {h.n_obs_average:.6g} events pass (average of {r.n_splits} fold splits); {r.m:.6g} reference events of {r.tau:.4g} times the exposure pass;",
+        f"  the log of the bias has mean {mu:+.4f} and scale {sigma:.4f} with {nu} degrees of freedom (Student's t)",
+    ]
+
+
+def compare_runs(first: Summary, second: Summary) -> str:
+    """Settings that differ, and observed, expected and significance of every hunt of either run."""
+    a, b = (dict(_leaves({k: v for k, v in s.config.items() if k not in _SAME_RUN})) for s in (first, second))
+    settings = [[key, _shown(a.get(key)), _shown(b.get(key))] for key in sorted(a | b) if a.get(key) != b.get(key)]
+    lines = [
+        "settings that differ:" if settings else "the same settings",
+        *([aligned([["", first.run, second.run], *settings], left=3)] if settings else []),
+    ]
+    if first.intake.inputs != second.intake.inputs or first.n_events != second.n_events:
+        lines.append(f"other events: {first.n_events} and {second.n_events}")
+    if first.code_version != second.code_version:
+        lines.append(f"other versions: {first.code_version} and {second.code_version}")
+    mine, theirs = ({h.name: h for h in s.hunts} for s in (first, second))
+    rows = [
+        ["", *(f"{what} {s.run}" for what in ("observed", "expected", "z") for s in (first, second)), "change of z"]
+    ]
+    for name in dict.fromkeys([*mine, *theirs]):
+        x, y = mine.get(name), theirs.get(name)
+        change = "–" if not (x and y) or x.z is None or y.z is None else f"{y.z - x.z:+.2f}"
+        pairs = [_pair(x, y, what) for what in (_observed, _expected, _z)]
+        rows.append([name, *(cell for pair in pairs for cell in pair), change])
+    rows.append(["global", "", "", "", "", number(first.z_global), number(second.z_global), ""])
+    return "\n".join([*lines, "", aligned(rows, left=1)])
+
+
+def describe_limits(summary: Summary) -> str:
+    """95 % CLs upper limits on signal events behind every selection. Raises ArtefactError where the run has none."""
+    rows = [["window", "method", "ε_B", "observed", "expected", "± 1σ", "± 2σ"]]
+    for h in summary.hunts:
+        if h.limit:
+            low2, low1, middle, high1, high2 = (f"{v:.1f}" for v in h.limit.s_exp)
+            rows.append(
+                [
+                    h.window,
+                    find_method(h.method).label,
+                    f"{h.eps_bkg:g}",
+                    f"{h.limit.s_obs:.1f}",
+                    middle,
+                    f"{low1} – {high1}",
+                    f"{low2} – {high2}",
+                ]
+            )
+    if len(rows) == 1:
+        raise ArtefactError(
+            f"{summary.run}: found no limits, expected a run that is not blind, with statistics.limits and a mass fit that describes the sidebands"
+        )
+    return "\n".join(
+        [
+            "signal events that pass the selection in the signal region, 95 % CLs:",
+            aligned(rows, left=2),
+            "before the selection and as a cross-section: `cathode calibrate`, then `snakemake limits`",
+        ]
+    )
+
+
+def _hunt(summary: Summary, name: str) -> HuntResult:
+    found = {h.name: h for h in summary.hunts}
+    if name not in found:
+        raise ArtefactError(
+            f"{summary.run}: found no hunt {name}{nearest(name, found)}, expected one of {', '.join(found)}"
+        )
+    return found[name]
+
+
+def _leaves(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield above + key, value
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _pair(x: HuntResult | None, y: HuntResult | None, what: Any) -> list[str]:
+    return [what(h) if h else "–" for h in (x, y)]
+
+
+def _observed(h: HuntResult) -> str:
+    return "–" if h.n_obs is None else str(h.n_obs)
+
+
+def _expected(h: HuntResult) -> str:
+    return number(h.n_bkg, 1) + (f" ± {h.sigma.total:.1f}" if h.sigma else "")
+
+
+def _z(h: HuntResult) -> str:
+    return number(h.z)
