@@ -230,7 +230,7 @@ def pseudo_windows(window: Window, sideband_mass: Array, number: int, *, guard: 
 
     They end at the mass with 2 % of the sideband above it, and a width below the end of the range or of the events, so that a model and a classifier
     have events on both sides, and keep `guard`
-    widths away from the real signal region: the tails of a signal there would look like non-closure, and the two hidden
+    widths away from the real signal region, and from others that are hidden: the tails of a signal there would look like non-closure, and the two hidden
     gaps would merge into one that is wider than any real one. They use the part of the spectrum that the hunt uses: where
     the real region lies more than its own width above the peak of the spectrum, the pseudo signal regions lie above
     the peak, too. (Below it a spectrum is shaped by the trigger, which such a hunt never has to interpolate.)
@@ -248,13 +248,13 @@ def pseudo_windows(window: Window, sideband_mass: Array, number: int, *, guard: 
     # where there is no peak to begin at, some events below the first region: CWoLa compares it with both sides
     begins = float(np.partition(sideband_mass, _BELOW)[_BELOW])
     first = (peak if window.signal[0] - window.width >= peak > window.range[0] else begins) + half
-    spans = [(first, window.signal[0] - guard * window.width), (window.signal[1] + guard * window.width, last)]
-    lengths = [max(0.0, float(np.log(b / a))) if b > a else 0.0 for a, b in spans]
+    spans = _between(first, last, [window.signal, *window.hidden], guard * window.width)
+    lengths = [float(np.log(b / a)) for a, b in spans]
     if sum(lengths) <= 0:
         raise ConfigError(f"window {window.name}: the sidebands leave no room for pseudo signal regions")
-    n_low = round(number * lengths[0] / sum(lengths))
+    shares = [round(number * sum(lengths[:k]) / sum(lengths)) for k in range(len(lengths) + 1)]
     out: list[Window] = []
-    for (a, b), n in zip(spans, (n_low, number - n_low), strict=True):
+    for (a, b), n in zip(spans, np.diff(shares).tolist(), strict=True):
         edges = np.geomspace(a, b, n + 1) if n else np.array([])
         for low, high in itertools.pairwise(edges):
             centre = (low + high) / 2
@@ -263,6 +263,17 @@ def pseudo_windows(window: Window, sideband_mass: Array, number: int, *, guard: 
             counted = (float(low), float(high))
             out.append(Window(f"pseudo{len(out):02d}", region, window.range, (window.signal, *window.hidden), counted))
     return out
+
+
+def _between(low: float, high: float, hidden: list[Interval], guard: float) -> list[Interval]:
+    """What is left of [low, high) without the `hidden` intervals and `guard` on both sides of each."""
+    out, start = [], low
+    for a, b in sorted(hidden):
+        if a - guard > start:
+            out.append((start, min(a - guard, high)))
+        start = max(start, b + guard)
+    out.append((start, high))
+    return [(a, b) for a, b in out if b > a]
 
 
 def spectrum_peak(mass: Array, low: float) -> float:

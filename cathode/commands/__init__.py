@@ -32,7 +32,7 @@ class Command:
 
 GROUPS: dict[str, dict[str, Command]] = {
     "from a table to a result": {
-        "init": Command("look at a table and write a commented configuration that hunts unchanged", "start:init"),
+        "init": Command("look at a table and write a commented configuration that hunts unchanged", "init:init"),
         "check": Command("read configuration and data, say what will be hunted, in seconds", "start:check"),
         "hunt": Command("run the whole hunt of a configuration in this folder; a stopped run continues", "hunt:hunt"),
         "demo": Command("run the default hunt, on the bundled simulation", "hunt:demo"),

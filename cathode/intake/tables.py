@@ -203,6 +203,15 @@ def _read_root(path: Path, key: str | None, choose: Choose) -> Table:
         return Table(names, columns)
 
 
+def largest_tree(path: Path) -> str | None:
+    """Name of the tree with the most entries, where a ROOT file has several; None where it has one."""
+    import uproot
+
+    with uproot.open(path) as file:
+        trees = sorted({name.split(";")[0] for name, kind in file.classnames().items() if kind in _TREES})
+        return max(trees, key=lambda name: int(file[name].num_entries)) if len(trees) > 1 else None
+
+
 def _flat(values: Any, name: str, path: Path) -> NDArray[Any]:
     try:
         return np.asarray(values)

@@ -19,7 +19,7 @@ from cathode.generator.settings import PROCESSES, require_packages
 from cathode.headers import read_header
 from cathode.inference.pseudo import pseudo_regions
 from cathode.intake.official import SETS, cached_file, clustered_file
-from cathode.intake.prepare import describe_source, prepare_events
+from cathode.intake.prepare import Prepared, describe_source, prepare_events
 from cathode.regions import Window, in_interval
 from cathode.results import RuleUsage, Summary
 from cathode.running.cost import describe_cost, estimate_cost
@@ -47,6 +47,11 @@ def describe(config: Config) -> str:
     prepared = prepare_events(
         config.data, config.injection, config.mass_range, seed=config.seed, blinded=config.blinded
     )
+    return describe_prepared(config, prepared)
+
+
+def describe_prepared(config: Config, prepared: Prepared) -> str:
+    """The same of events that were read already, when blind without those of signal regions."""
     events, mass = prepared.events, prepared.events.mass
     where = " outside the signal regions" if config.blind else ""
     lines = [
