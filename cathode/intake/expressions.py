@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import keyword
 import re
 import unicodedata
 import warnings
@@ -304,3 +305,14 @@ def missing_column(name: str, columns: Iterable[str]) -> str:
     hint = f", did you mean {near[0]}?" if near else ""
     shown_names = ", ".join(known[:24]) + (f" and {len(known) - 24} more" if len(known) > 24 else "")
     return f"column {name} not found{hint} (columns: {shown_names})"
+
+
+def quoted(name: str) -> str:
+    """A column as it stands in an expression: in backticks where it is no name of Python.
+
+    >>> quoted("jet.pt"), quoted("Muon_pt[0]"), quoted("m jj"), quoted("in")
+    ('jet.pt', 'Muon_pt[0]', '`m jj`', '`in`')
+    """
+    parts = re.sub(r"\[\d+\]$", "", name).split(".")
+    plain = all(part.isidentifier() and part.isascii() and not keyword.iskeyword(part) for part in parts)
+    return name if plain else f"`{name}`"

@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from cathode.intake.expressions import quoted
+
 _ORDER = ("Muon", "Electron", "FatJet", "Photon", "Tau", "Jet")  # collections of which the first is taken
 _PARTS = ("pt", "eta", "phi", "mass", "charge")
 _PART = re.compile(r"(?P<object>.*?)_?(?P<what>pt|eta|phi|mass|m|charge|q)(?P<number>\d?)", re.I)
@@ -35,7 +37,7 @@ def find_pair(numbers: Collection[str], vectors: Collection[str]) -> Pair | None
         if not {prefix + "eta", prefix + "phi"} <= set(vectors):
             continue
         parts = [what for what in _PARTS if prefix + what in vectors]
-        columns = [{what: f"{prefix}{what}[{k}]" for what in parts} for k in (0, 1)]
+        columns = [{what: quoted(f"{prefix}{what}[{k}]") for what in parts} for k in (0, 1)]
         own = [v for v in vectors if v.startswith(prefix) and v.removeprefix(prefix) not in _PARTS]
         count = f"n{prefix[:-1]}"
         select = f"{count} >= 2" if count in numbers else f"isfinite({columns[1]['pt']})"
@@ -46,7 +48,7 @@ def find_pair(numbers: Collection[str], vectors: Collection[str]) -> Pair | None
     for name in numbers:
         if found := _PART.fullmatch(name):
             what = {"m": "mass", "q": "charge"}.get(found["what"].lower(), found["what"].lower())
-            objects.setdefault((found["object"], found["number"]), {})[what] = name
+            objects.setdefault((found["object"], found["number"]), {})[what] = quoted(name)
     whole = [columns for columns in objects.values() if {"pt", "eta", "phi"} <= set(columns)]
     return _pair(whole, None, []) if len(whole) == 2 else None
 
@@ -66,4 +68,4 @@ def _pair(columns: list[dict[str, str]], select: str | None, others: list[str]) 
         "pt_asymmetry": f"({a['pt']} - {b['pt']}) / ({a['pt']} + {b['pt']})",
         "pair_pt_over_mass": f"hypot({a['pt']} * cos({a['phi']}) + {b['pt']} * cos({b['phi']}), {a['pt']} * sin({a['phi']}) + {b['pt']} * sin({b['phi']})) / pair_mass",
     }
-    return Pair(define, select, tuple(v for c in columns for v in c.values()), tuple(others))
+    return Pair(define, select, tuple(v.strip("`") for c in columns for v in c.values()), tuple(others))

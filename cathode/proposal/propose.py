@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from cathode.config import Config, load_config
 from cathode.errors import CathodeError, DataError
-from cathode.intake.expressions import parse
+from cathode.intake.expressions import parse, quoted
 from cathode.intake.prepare import Prepared, prepare_events
 from cathode.proposal.pairs import Pair, find_pair
-from cathode.proposal.roles import Described, describe_columns, quoted, rank_masses
+from cathode.proposal.roles import Described, describe_columns, rank_masses
 from cathode.proposal.table import Look, look, read_elements
 from cathode.proposal.windows import RESOLUTION, Unit, Where, guess_objects, guess_unit, propose_range, propose_windows
 from cathode.running.check import describe_prepared
@@ -95,11 +95,11 @@ def open_table(files: Sequence[str], mass: str | None = None) -> Table:
     expressions = [*pair.define.values(), *([pair.select] if pair.select else []), *pair.others]
     needed = dict.fromkeys(name for text in expressions for name in parse(text, "define").names if name not in columns)
     columns |= read_elements(seen, list(needed))
-    chosen = np.asarray(parse(pair.select, "select")(columns)) if pair.select else slice(None)
+    chosen = np.asarray(parse(pair.select, "select")({**columns})) if pair.select else slice(None)
     columns = {name: values[chosen] for name, values in columns.items()}
     made: dict[str, Array] = {}
     for name, text in pair.define.items():
-        made[name] = np.asarray(parse(text, name)(columns | made), dtype=np.float64)
+        made[name] = np.asarray(parse(text, name)({**columns, **made}), dtype=np.float64)
     return Table(seen, made | columns, "pair_mass", pair, pair.select)
 
 

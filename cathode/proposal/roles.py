@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cathode.intake.diagnose import ATOM, FEW, explained_by_mass, repeated_features
+from cathode.intake.expressions import quoted
 
 Array = NDArray[np.float64]
 Role = Literal["mass", "feature", "label", "weight", "identifier", "left out"]
@@ -20,6 +21,7 @@ FOLLOWS = 0.3  # of a feature's variance that the mass explains, from which it i
 _FEWEST = 8  # values that a discrete feature takes, at least
 _RARE = 0.05  # share of events with a sentinel that may be dropped for a feature
 _SENTINEL = 2  # events at one value far from all others, from which it is a sentinel
+_IDENTIFIES = "goes with the selected events, no model sees it"
 _LOOKED_AT = 100_000
 _LEARNED = 20_000  # events that a regression of the mass sees
 _TREES = {
@@ -74,7 +76,7 @@ class Described:
 
 def rank_masses(columns: dict[str, Array]) -> list[str]:
     """Columns that may be the resonant mass, the best guess first: by name, positive, with many values."""
-    found = []
+    found: list[tuple[int, int, str]] = []
     for name, values in columns.items():
         grade = next((i for i, pattern in enumerate(_MASS) if pattern.fullmatch(name)), None)
         finite = values[np.isfinite(values)]
@@ -102,6 +104,8 @@ def _describe(name: str, seen: Array, whole: bool, values: Array, mass: Array) -
     """One column; `seen` and `mass` are a sample of events in the order of their masses."""
     finite = seen[np.isfinite(seen)]
     distinct = np.unique(finite)
+    if whole and _IDENTIFIER.fullmatch(name):
+        return Described(name, "identifier", _IDENTIFIES)
     if len(distinct) < 2:
         return Described(name, "left out", "no finite values" if len(distinct) == 0 else f"always {distinct[0]:g}")
     if _LABEL.fullmatch(name) and set(distinct) <= {0.0, 1.0} and len(finite) == len(seen):
@@ -115,7 +119,7 @@ def _describe(name: str, seen: Array, whole: bool, values: Array, mass: Array) -
         return Described(name, "left out", "looks like weights, of which some are negative or missing")
     counts_up = whole and len(distinct) > 0.98 * len(seen)
     if _IDENTIFIER.fullmatch(name) or counts_up:
-        return Described(name, "identifier" if whole else "left out", "goes with the selected events, no model sees it")
+        return Described(name, "identifier" if whole else "left out", _IDENTIFIES)
     keep, n = "", len(seen)
     for _ in range(4):  # an ntuple may mark what is missing in several ways
         sentinel = _sentinel(seen)
@@ -213,8 +217,3 @@ def _leave_out_parts_of_the_mass(
 def _spearman(x: Array, y: Array) -> float:
     a, b = (np.argsort(np.argsort(v, kind="stable"), kind="stable") for v in (x, y))
     return float(np.corrcoef(a, b)[0, 1])
-
-
-def quoted(name: str) -> str:
-    """A column in an expression."""
-    return name if re.fullmatch(r"[A-Za-z_]\w*(\[\d+\])?", name) else f"`{name}`"

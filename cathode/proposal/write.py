@@ -41,10 +41,10 @@ def yaml_text(proposal: Proposal, choice: Choice) -> str:
         note = "; ".join(
             [f"correlation with the mass {column.correlation:+.2f}", *([column.note] if column.note else [])]
         )
-        lines.append(f"    - {_flow(name)}  # {note}")
+        lines.append(f"    - {_flow(name)}  # {_in_line(note)}")
     for column in proposal.columns:
         if column.role == "left out":
-            lines.append(f"    # left out: {column.name}, {column.note}")
+            lines.append(f"    # left out: {_in_line(column.name)}, {_in_line(column.note)}")
     if "discrete" in data:
         lines.append(
             _line("discrete", data["discrete"], "take few values, which are spread over the space between them")
@@ -132,7 +132,12 @@ def sparkline(values: Any, bins: int = 8) -> str:
 
 def _line(key: str, value: Any, note: str = "", indent: int = 2) -> str:
     text = f"{' ' * indent}{key}: {_flow(value)}"
-    return f"{text}  # {note}" if note else text
+    return f"{text}  # {_in_line(note)}" if note else text
+
+
+def _in_line(text: str) -> str:
+    """Text for a comment: names of columns may hold anything, and a new line would be a new key."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _flow(value: Any) -> str:
