@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cathode.plots.style import Drawing
+    from cathode.plots.drawing import Drawing
 
 
 def hunt(
@@ -476,6 +476,7 @@ class Hunt:
             hunts,
             window=self.window,
             working_points=self.config.working_points,
+            statistics=self.config.statistics,
             seed=self.config.seed,
         )
         return of_window + draw_summary(self.summary, list(self.truth), [self.spectrum] if self.spectrum else [])
@@ -580,43 +581,54 @@ class Plots:
     def bump(self, key: float | tuple[str, float] | None = None) -> Drawing:
         """The mass spectrum behind the cut, with the fit to the sidebands."""
         from cathode.plots.spectrum import selected_spectrum
+        from cathode.plots.window import of_experiment
 
         result, scores = self._scored(key)
-        return selected_spectrum(self.hunt.events, scores, self.hunt.window, result)
+        own = [h for h in self.hunt.results if h.method == result.method]
+        experiment = of_experiment(self.hunt.config.statistics)
+        return selected_spectrum(self.hunt.events, scores, self.hunt.window, own, result.eps_bkg, experiment)
 
     def features(self, key: float | tuple[str, float] | None = None) -> Drawing:
         """Features behind the cut against the template. Raises ConfigError for a method without one."""
-        from cathode.plots.window import selected_features
+        from cathode.plots.features import selected_features
 
         result, scores = self._scored(key)
         if self.hunt.template is None or not find_method(result.method).needs_template:
             raise ConfigError(f"plot.features: {result.method} compares with no template")
-        return selected_features(self.hunt.events, self.hunt.template, scores, result.eps_bkg)
+        points = self.hunt.config.working_points
+        return selected_features(self.hunt.events, self.hunt.template, scores, points, result.eps_bkg)
 
     def closure(self, method: str | None = None) -> Drawing:
         """Observed over predicted in every pseudo signal region."""
-        from cathode.plots.window import closure_forest
+        from cathode.plots.closure import closure_forest
 
         return closure_forest(self.hunt.closures[method or self.hunt.config.searches[0]])
 
     def scores(self, method: str | None = None) -> Drawing:
         """Scores of data and reference, out of fold."""
-        from cathode.plots.window import score_distribution
+        from cathode.plots.scores import score_distribution
 
         _, scores = self._scored((method or self.hunt.config.methods[0], self.hunt.config.working_points[0]))
         return score_distribution(scores, self.hunt.config.working_points)
 
     def significance(self) -> Drawing:
         """Local significance of every hunt with its cross-checks."""
-        from cathode.plots.significance import overview
+        from cathode.plots.significance import significance
 
-        return overview([h for h in self.hunt.results if h.z_local is not None], self.hunt.summary)
+        return significance([h for h in self.hunt.results if h.z_local is not None], self.hunt.summary)
 
     def mass(self) -> Drawing:
         """The mass spectrum before any cut, with what is interpolated across the signal region."""
-        from cathode.plots.window import mass_spectrum
+        from cathode.plots.spectrum import mass_spectrum
+        from cathode.plots.window import of_experiment
 
-        return mass_spectrum(self.hunt.events, self.hunt.density, self.hunt.window, blind=self.hunt.config.blind)
+        return mass_spectrum(
+            self.hunt.events,
+            self.hunt.density,
+            self.hunt.window,
+            blind=self.hunt.config.blind,
+            experiment=of_experiment(self.hunt.config.statistics),
+        )
 
     def spectrum(self) -> Drawing:
         """The classical bump hunt, without features. Raises ConfigError when blind."""

@@ -253,7 +253,8 @@ def window_figures():
     if not CONFIG.blind:
         names += [f"{m}_scores" for m in METHODS]
         names += [f"{m}_selected_spectrum" for m in SEARCHES]
-        names += ["features", "features_selected"] if WITH_TEMPLATE else []
+        names += ["features"] if WITH_TEMPLATE else []
+        names += [f"{m}_features_selected" for m in WITH_TEMPLATE]
     return names
 
 

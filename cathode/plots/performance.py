@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from cathode.plots.style import Drawing, attempt, colour_of, in_style, name_of, note
+from cathode.plots.drawing import Drawing, attempt, drawing, note
+from cathode.plots.style import array, colour_of, name_of, room_for_legend, title
 from cathode.results import Truth
 
 _NO_CURVES = "fewer than 25 labelled signal events, too few for curves"
@@ -22,22 +24,33 @@ def performance(truth: Sequence[Truth]) -> list[Drawing]:
     return drawings
 
 
-@in_style
 def _curves(window: str, truth: Sequence[Truth]) -> Drawing:
-    figure = Figure(figsize=(11, 4.4))
-    left, right = figure.subplots(1, 2)
-    drawn = {}
-    for t in truth:
-        eps_bkg, eps_sig = np.array(t.eps_bkg), np.array(t.eps_sig)
-        auc, max_sic = t.entries[0].auc, t.entries[0].max_sic
-        quoted = eps_bkg >= t.sic_floor
+    methods = {
+        t.method: {
+            "eps_bkg": t.eps_bkg,
+            "eps_sig": t.eps_sig,
+            "auc": t.entries[0].auc,
+            "max_sic": t.entries[0].max_sic,
+            "sic_floor": t.sic_floor,
+        }
+        for t in truth
+    }
+    return drawing(f"{window}_performance", "performance", {"window": window, "methods": methods})
+
+
+def draw_performance(d: dict[str, Any]) -> Figure:
+    """The figure of one window: SIC against signal efficiency, and background rejection."""
+    figure = Figure(figsize=(11, 4.6))
+    left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.25})
+    for method, t in d["methods"].items():
+        eps_bkg, eps_sig = array(t["eps_bkg"]), array(t["eps_sig"])
+        quoted = eps_bkg >= t["sic_floor"]
         sic = eps_sig[quoted] / np.sqrt(eps_bkg[quoted])
-        error = sic / (2 * np.sqrt(eps_bkg[quoted] * 25 / t.sic_floor))
-        colour, name = colour_of(t.method), name_of(t.method)
-        left.plot(eps_sig[quoted], sic, color=colour, label=f"{name} (max. {max_sic:.1f})")
+        error = sic / (2 * np.sqrt(eps_bkg[quoted] * 25 / t["sic_floor"]))
+        colour, name = colour_of(method), name_of(method)
+        left.plot(eps_sig[quoted], sic, color=colour, label=f"{name} (max. {_number(t['max_sic'], 1)})")
         left.fill_between(eps_sig[quoted], sic - error, sic + error, color=colour, alpha=0.15, lw=0)
-        right.plot(eps_sig[quoted], 1 / eps_bkg[quoted], color=colour, label=f"{name} (AUC {auc:.3f})")
-        drawn[t.method] = {"eps_bkg": eps_bkg, "eps_sig": eps_sig, "auc": auc, "max_sic": max_sic}
+        right.plot(eps_sig[quoted], 1 / eps_bkg[quoted], color=colour, label=f"{name} (AUC {_number(t['auc'], 3)})")
     grid = np.linspace(0.01, 1, 100)
     left.plot(grid, np.sqrt(grid), color="#999999", ls=":", label="Random")
     right.plot(grid, 1 / grid, color="#999999", ls=":", label="Random")
@@ -53,8 +66,12 @@ def _curves(window: str, truth: Sequence[Truth]) -> Drawing:
         yscale="log",
         xlim=(0, 1),
     )
-    left.set_title(f"{window}: significance improvement (band: statistics)", loc="left", fontsize=11)
-    right.set_title(f"{window}: rejection, down to 25 background events", loc="left", fontsize=11)
-    for ax in (left, right):
-        ax.legend(fontsize=9)
-    return Drawing(f"{window}_performance", figure, drawn)
+    title(left, f"{d['window']}: significance improvement (band: statistics)")
+    title(right, f"{d['window']}: rejection, down to 25 background events")
+    room_for_legend(left, 0.3)
+    right.legend()
+    return figure
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

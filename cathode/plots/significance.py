@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from scipy.stats import norm
 
+from cathode.classifier.methods import is_reference
+from cathode.plots.drawing import Drawing, as_files, attempt, drawing
 from cathode.plots.performance import performance
 from cathode.plots.spectrum import spectrum_scan
-from cathode.plots.style import (
-    DATA,
-    WORKING_POINT_COLOURS,
-    Drawing,
-    as_files,
-    attempt,
-    colour_of,
-    eps_text,
-    in_style,
-    name_of,
-)
+from cathode.plots.style import DATA, WORKING_POINT_COLOURS, array, colour_of, eps_text, name_of, poisson_errors, title
 from cathode.results import Figures, HuntResult, Summary, Truth
 from cathode.spectrum.scan import SpectrumScan
 
@@ -40,6 +35,7 @@ BUDGET = {
     "bootstrap": ("Training data", "#E69F00"),
     "non_closure": ("Non-closure", "#D55E00"),
 }
+_ROWS = 18  # hunts in one figure; of more, the most significant
 
 
 def plot_summary(summary: Summary, truth: list[Truth], spectrum: list[SpectrumScan]) -> Figures:
@@ -52,21 +48,46 @@ def draw_summary(summary: Summary, truth: list[Truth], spectrum: list[SpectrumSc
     hunts = [h for h in summary.hunts if h.z_local is not None]
     if not hunts:
         return []
-    drawings = [attempt("significance", overview, hunts, summary), attempt("uncertainties", budget, hunts)]
+    drawings = [attempt("significance", significance, hunts, summary), attempt("uncertainties", uncertainties, hunts)]
     if len({h.window for h in hunts}) > 1:
-        drawings.append(attempt("scan", scan, hunts))
+        drawings.append(attempt("scan", scan, hunts, summary))
     if spectrum:
         drawings.append(attempt("spectrum_scan", spectrum_scan, spectrum))
     return [*drawings, *performance(truth)]
 
 
-def _names(hunts: Sequence[HuntResult]) -> list[str]:
-    return [f"{h.window}  {name_of(h.method)}  {eps_text(h.eps_bkg)}" for h in hunts]
+def _leading(hunts: Sequence[HuntResult]) -> tuple[list[HuntResult], str]:
+    """As many hunts as a figure has room for, in their order, and what to say of it."""
+    if len(hunts) <= _ROWS:
+        return list(hunts), ""
+    strongest = sorted(hunts, key=lambda h: -(h.z_local or 0.0))[:_ROWS]
+    return [h for h in hunts if h in strongest], f", the {_ROWS} largest of {len(hunts)}"
 
 
-@in_style
-def overview(hunts: Sequence[HuntResult], summary: Summary) -> Drawing:
+def significance(hunts: Sequence[HuntResult], summary: Summary) -> Drawing:
     """Local significance of every hunt with its cross-checks."""
+    shown, words = _leading(hunts)
+    rows = [
+        {
+            "window": h.window,
+            "method": h.method,
+            "eps_bkg": h.eps_bkg,
+            "z_local": h.z_local,
+            "cross_checks": dataclasses.asdict(h.cross_checks) if h.cross_checks else None,
+        }
+        for h in shown
+    ]
+    numbers = {"hunts": rows, "of": words, "z_global": summary.z_global, "trials": summary.trials}
+    return drawing("significance", "significance", numbers)
+
+
+def _names(hunts: Sequence[dict[str, Any]]) -> list[str]:
+    return [f"{h['window']}  {name_of(h['method'])}  {eps_text(h['eps_bkg'])}" for h in hunts]
+
+
+def draw_significance(d: dict[str, Any]) -> Figure:
+    """The figure of `significance`."""
+    hunts = d["hunts"]
     rows = np.arange(len(hunts))[::-1]
     figure = Figure(figsize=(8.2, 1.6 + 0.42 * len(hunts)))
     ax = figure.subplots()
@@ -74,80 +95,119 @@ def overview(hunts: Sequence[HuntResult], summary: Summary) -> Drawing:
         ax.axvline(z, color="#999999", ls=style, lw=1)
         ax.text(z, 1.01, f"{z}$\\sigma$", transform=ax.get_xaxis_transform(), ha="center", fontsize=9, color="#555555")
     for key, (label, marker) in CHECKS.items():
-        found = [getattr(h.cross_checks, key) if h.cross_checks else None for h in hunts]
-        x = [np.nan if z is None else z for z in found]
+        x = array([(h["cross_checks"] or {}).get(key) for h in hunts])
         ax.plot(x, rows, marker, color="#777777", mfc="none", ms=5, ls="none", label=label)
     for row, h in zip(rows, hunts, strict=True):
         primary = "Primary: all uncertainties" if row == rows[0] else None
-        ax.plot([h.z_local or 0.0], [row], "o", ms=9, color=colour_of(h.method), label=primary)
+        ax.plot([h["z_local"] or 0.0], [row], "o", ms=9, color=colour_of(h["method"]), label=primary)
     ax.set_yticks(rows, _names(hunts))
+    ax.set_ylim(-0.6, len(hunts) - 0.4)
+    ax.tick_params(axis="y", which="minor", left=False, right=False)
     ax.set_xlabel("Local significance [standard deviations]")
     text = ""
-    if summary.z_global is not None:
-        text = f"global: {summary.z_global:.2f}$\\sigma$ after {summary.trials} trials"
-    ax.set_title(f"Significance of each hunt  ({text})", loc="left", fontsize=11, pad=18)
+    if d["z_global"] is not None:
+        text = f"  (global: {d['z_global']:.2f}$\\sigma$ after {d['trials']} trials)"
+    ax.set_title(f"Significance of each hunt{d['of']}{text}", loc="left", fontsize=11, pad=18)
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)
-    drawn = [
-        {"window": h.window, "method": h.method, "eps_bkg": h.eps_bkg, "z_local": h.z_local}
-        | {"cross_checks": dataclasses.asdict(h.cross_checks) if h.cross_checks else None}
-        for h in hunts
-    ]
-    return Drawing("significance", figure, {"hunts": drawn, "z_global": summary.z_global})
+    return figure
 
 
-@in_style
-def budget(hunts: Sequence[HuntResult]) -> Drawing:
+def uncertainties(hunts: Sequence[HuntResult]) -> Drawing:
     """Observed against expected, and what limits each background estimate."""
+    shown, words = _leading(hunts)
+    rows = []
+    for h in shown:
+        sigma = dataclasses.asdict(h.sigma) if h.sigma else {"total": 0.0}
+        variances = {"counting": math.sqrt(h.n_bkg)} | {k: v for k, v in sigma.items() if k != "total"}
+        rows.append(
+            {"window": h.window, "method": h.method, "eps_bkg": h.eps_bkg, "n_obs": h.n_obs, "n_bkg": h.n_bkg}
+            | {"sigma": sigma["total"], "variances": variances}
+        )
+    return drawing("uncertainties", "uncertainties", {"hunts": rows, "of": words})
+
+
+def draw_uncertainties(d: dict[str, Any]) -> Figure:
+    """The figure of `uncertainties`."""
+    hunts = d["hunts"]
     rows = np.arange(len(hunts))[::-1]
     figure = Figure(figsize=(12, 1.6 + 0.42 * len(hunts)))
-    left, right = figure.subplots(1, 2, sharey=True)
-    drawn = []
+    left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.06})
     for row, h in zip(rows, hunts, strict=True):
-        b, n, colour = h.n_bkg, h.n_obs or 0, colour_of(h.method)
-        sigma = dataclasses.asdict(h.sigma) if h.sigma else {"total": 0.0}
-        left.errorbar(b, row, xerr=sigma["total"], fmt="|", ms=14, lw=5, alpha=0.5, color=colour)
-        left.errorbar(n, row, xerr=np.sqrt(max(n, 1)), fmt="o", ms=5, color=DATA)
-        parts = {"counting": float(np.sqrt(b))} | {k: v for k, v in sigma.items() if k != "total"}
+        b, n, colour = h["n_bkg"], h["n_obs"] or 0, colour_of(h["method"])
+        left.errorbar(b, row, xerr=h["sigma"], fmt="|", ms=14, lw=5, alpha=0.5, color=colour)
+        left.errorbar(n, row, xerr=poisson_errors(np.array([float(n)])), fmt="o", ms=5, color=DATA)
+        parts = h["variances"]
         total = sum(v**2 for v in parts.values() if v)
         start = 0.0
         for key, (_, c) in BUDGET.items():
-            share = (parts.get(key) or 0.0) ** 2 / total
+            share = (parts.get(key) or 0.0) ** 2 / total if total else 0.0
             right.barh(row, share, left=start, color=c, height=0.65)
             start += share
-        right.text(1.01, row, f"$\\pm$ {100 * np.sqrt(total) / b:.0f} %", va="center", fontsize=9)
-        drawn.append({"window": h.window, "method": h.method, "eps_bkg": h.eps_bkg, "variances": parts})
-    left.set(xscale="log", xlabel="Events in the signal region after the selection")
+        right.text(1.01, row, f"$\\pm$ {100 * np.sqrt(total) / b:.0f} %" if b else "–", va="center", fontsize=9)
+    left.set(xscale="log", xlabel="Events behind the selection")
     left.set_yticks(rows, _names(hunts))
-    left.set_title("Bar: expected background and its uncertainty; point: observed", loc="left", fontsize=10)
+    left.set_ylim(-0.6, len(hunts) - 0.4)
+    left.set_title("Bar: expected, with its uncertainty; point: observed", loc="left", fontsize=10)
     right.set(xlim=(0, 1), xlabel="Share of the variance of (observed − expected)")
+    for ax in (left, right):
+        ax.tick_params(axis="y", which="minor", left=False, right=False)
     handles = [Rectangle((0, 0), 1, 1, color=c) for _, c in BUDGET.values()]
     right.legend(handles, [t for t, _ in BUDGET.values()], loc="center left", bbox_to_anchor=(1.1, 0.5), fontsize=9)
-    right.set_title("What limits each hunt", loc="left", fontsize=10)
-    return Drawing("uncertainties", figure, {"hunts": drawn})
+    right.set_title(f"What limits each hunt{d['of']}", loc="left", fontsize=10)
+    return figure
 
 
-@in_style
-def scan(hunts: Sequence[HuntResult]) -> Drawing:
-    """Local significance against the window's mass, one panel per method."""
-    methods = list(dict.fromkeys(h.method for h in hunts))
-    figure = Figure(figsize=(8, 2.8 * len(methods) + 0.6))
-    axes = figure.subplots(len(methods), 1, sharex=True, squeeze=False)
-    for ax, method in zip(axes[:, 0], methods, strict=True):
-        points = sorted({h.eps_bkg for h in hunts}, reverse=True)
-        for i, eps in enumerate(points):
-            mine = sorted(
-                (sum(h.signal_region) / 2, h.z_local) for h in hunts if h.method == method and h.eps_bkg == eps
-            )
-            colour = WORKING_POINT_COLOURS[i % len(WORKING_POINT_COLOURS)]
-            ax.plot(*np.array(mine).T, "o-", ms=4, color=colour, label=eps_text(eps))
-        for z in (0, 3, 5):
-            ax.axhline(z, color="#999999", ls="-" if z == 0 else "--", lw=1)
-        ax.set_ylabel("Local significance")
-        ax.set_title(name_of(method), loc="left", fontsize=11)
-    axes[0, 0].legend(fontsize=9)
-    axes[-1, 0].set_xlabel("Centre of the signal region [GeV]")
-    drawn = [
-        {"signal_region": h.signal_region, "method": h.method, "eps_bkg": h.eps_bkg, "z_local": h.z_local}
+def scan(hunts: Sequence[HuntResult], summary: Summary) -> Drawing:
+    """Local p-value against the window's mass, one panel per method, with the local p-value that is 2 sigma after all hunts."""
+    rows = [
+        {"signal_region": h.signal_region, "method": h.method, "eps_bkg": h.eps_bkg}
+        | {"p_local": h.p_local, "z_local": h.z_local}
+        | {"limit": dataclasses.asdict(h.limit) if h.limit else None}
         for h in hunts
     ]
-    return Drawing("scan", figure, {"hunts": drawn})
+    numbers = {"hunts": rows, "trials": summary.trials, "z_global": summary.z_global}
+    numbers["searches"] = [m for m in dict.fromkeys(h.method for h in hunts) if not is_reference(m)]
+    return drawing("scan", "scan", numbers)
+
+
+def threshold(z_global: float, trials: int) -> float:
+    """The local p-value of which the smallest of `trials` independent hunts is `z_global` standard deviations: 1 - (1 - p)^(1/trials)."""
+    return float(-np.expm1(np.log1p(-norm.sf(z_global)) / max(trials, 1)))
+
+
+def draw_scan(d: dict[str, Any]) -> Figure:
+    """The figure of `scan`."""
+    hunts = d["hunts"]
+    methods = list(dict.fromkeys(h["method"] for h in hunts))
+    figure = Figure(figsize=(8, 3.0 * len(methods) + 0.6))
+    axes = figure.subplots(len(methods), 1, sharex=True, squeeze=False)
+    smallest = min(h["p_local"] for h in hunts)
+    for ax, method in zip(axes[:, 0], methods, strict=True):
+        points = sorted({h["eps_bkg"] for h in hunts}, reverse=True)
+        for i, eps in enumerate(points):
+            mine = sorted(
+                (h for h in hunts if (h["method"], h["eps_bkg"]) == (method, eps)), key=lambda h: h["signal_region"]
+            )
+            x = [sum(h["signal_region"]) / 2 for h in mine]
+            half = [(h["signal_region"][1] - h["signal_region"][0]) / 2 for h in mine]
+            colour = WORKING_POINT_COLOURS[i % len(WORKING_POINT_COLOURS)]
+            y = [h["p_local"] for h in mine]
+            ax.errorbar(x, y, xerr=half, fmt="o-", ms=4, lw=1.2, elinewidth=0.6, color=colour, label=eps_text(eps))
+        bottom = min(smallest, norm.sf(3)) / 10
+        for z in range(1, 9):
+            if norm.sf(z) > bottom:
+                ax.axhline(norm.sf(z), color="#999999", ls=":", lw=1)
+                ax.text(1.005, norm.sf(z), f"{z}$\\sigma$", transform=ax.get_yaxis_transform(), va="center", fontsize=9)
+        if method in d["searches"]:
+            ax.axhspan(threshold(2, d["trials"]), 1, color="#F0E442", alpha=0.15, lw=0)
+            ax.axhspan(threshold(1, d["trials"]), 1, color="#009E73", alpha=0.12, lw=0)
+        ax.set(yscale="log", ylabel="Local p-value", ylim=(bottom, 1))
+        title(
+            ax,
+            f"{name_of(method)} (shaded: below 1 and 2$\\sigma$ globally)"
+            if method in d["searches"]
+            else name_of(method),
+        )
+    axes[0, 0].legend(fontsize=9, loc="lower left")
+    axes[-1, 0].set_xlabel("Centre of the signal region [GeV]")
+    return figure

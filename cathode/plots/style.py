@@ -1,28 +1,20 @@
-"""Common look of the figures, and their conversion to files whose bytes depend on the data only."""
+"""Common look of the figures: the field's, by mplhep, at the size of a page; colours, labels, and pieces that figures share."""
 
 from __future__ import annotations
 
 import functools
-import io
-import json
-import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import matplotlib as mpl
+import mplhep as mh
 import numpy as np
+from hist.intervals import poisson_interval
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cathode.classifier.methods import find_method
-from cathode.errors import reason
-from cathode.results import Figures
-
-log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,15 +25,24 @@ FIT = "#009E73"
 SIGNAL_REGION = "#F0E442"
 WORKING_POINT_COLOURS = ("#56B4E9", "#0072B2", "#003C5F", "#CC79A7", "#E69F00", "#009E73")
 
-_STYLE: dict[Any, Any] = {
-    "font.size": 11,
-    "axes.labelsize": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
+STYLES = ("ROOT", "CMS", "ATLAS", "LHCb2", "ALICE")  # of mplhep
+_SIZES: dict[str, Any] = {  # those of mplhep are for a figure alone on a slide
+    "font.size": 12,
+    "axes.labelsize": 13,
+    "axes.titlesize": 12,
+    "axes.linewidth": 1.0,
+    "legend.fontsize": 10,
     "legend.frameon": False,
+    "xtick.labelsize": 11,
+    "ytick.labelsize": 11,
+    "xtick.major.size": 7,
+    "xtick.minor.size": 3.5,
+    "ytick.major.size": 7,
+    "ytick.minor.size": 3.5,
     "figure.dpi": 110,
     "savefig.bbox": "tight",
     "pdf.fonttype": 42,
+    "svg.fonttype": "path",
     "svg.hashsalt": "cathode",
 }
 
@@ -50,6 +51,7 @@ UNITS = {"mjj": "$m_{jj}$ [GeV]", "mj1": "$m_{J1}$ [GeV]", "delta_mj": "$\\Delta
     "tau21_j2": "$\\tau_{21}$ of the heavier jet",
     "delta_r": "$\\Delta R_{jj}$",
 }
+MASS = "Resonant mass $m$ [GeV]"
 
 
 def label_of(name: str) -> str:
@@ -72,116 +74,75 @@ def name_of(method: str) -> str:
     return find_method(method).label
 
 
-def in_style(function: F) -> F:
+def in_style(function: F, style: str | None = None) -> F:
     """Run `function` in the style of the figures, whatever the user's matplotlib is set to, which is left as it was."""
 
     @functools.wraps(function)
     def run(*arguments: Any, **keywords: Any) -> Any:
         with mpl.rc_context():
             mpl.rcdefaults()
-            mpl.rcParams.update(_STYLE)
+            mpl.rcParams.update(cast(Any, getattr(mh.style, style or STYLES[0]) | _SIZES))
             return function(*arguments, **keywords)
 
     return cast(F, run)
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure with the numbers it was drawn from; shows itself in a notebook.
-
-    Attributes:
-        name: stem of its files.
-        figure: the matplotlib figure.
-        numbers: what was drawn.
-    """
-
-    name: str
-    figure: Figure
-    numbers: dict[str, Any]
-
-    @in_style
-    def _image(self, form: str) -> bytes:
-        """No dates: equal numbers give equal bytes."""
-        metadata = {"pdf": {"CreationDate": None, "ModDate": None}, "png": {"Software": None}, "svg": {"Date": None}}
-        buffer = io.BytesIO()
-        FigureCanvasAgg(self.figure)
-        self.figure.savefig(buffer, format=form, metadata=metadata[form])
-        return buffer.getvalue()
-
-    def files(self) -> dict[str, bytes]:
-        """PDF, PNG and the JSON of the numbers drawn, by file name."""
-        drawn = json.dumps(_plain(self.numbers), indent=1, sort_keys=True) + "\n"
-        try:
-            images = {f"{self.name}.{form}": self._image(form) for form in ("pdf", "png")}
-        except Exception as error:  # texts and extents are only looked at when the figure is drawn
-            instead = failed(self.name, error)
-            images = {f"{self.name}.{form}": instead._image(form) for form in ("pdf", "png")}
-        return images | {f"{self.name}.json": drawn.encode()}
-
-    def save(self, path: str | Path) -> Path:
-        """Write the figure as .pdf, .png or .svg, by the ending of `path`."""
-        target = Path(path)
-        target.write_bytes(self._image(target.suffix.lower().lstrip(".")))
-        return target
-
-    def _repr_png_(self) -> bytes:
-        return self._image("png")
+def array(values: Any) -> Array:
+    """Numbers of a JSON file; null is nan."""
+    return np.array([np.nan if v is None else v for v in values], dtype=float) if values else np.zeros(0)
 
 
-def attempt(name: str, draw: Callable[..., Drawing], *arguments: Any, **keywords: Any) -> Drawing:
-    """A drawing, or where it fails, one under the same `name` that says so: a figure may cost itself, never the report."""
-    try:
-        return draw(*arguments, **keywords)
-    except Exception as error:
-        return failed(name, error)
-
-
-def failed(name: str, error: Exception) -> Drawing:
-    """What stands in for a figure that could not be drawn."""
-    why = reason(error)
-    log.warning("warning: figure %s could not be drawn: %s", name, why)
-    return note(name, f"{name} could not be drawn:\n{why[:200]}")
-
-
-@in_style
-def note(name: str, text: str) -> Drawing:
-    """A sentence in place of a figure."""
-    figure = Figure(figsize=(7, 1.6))
-    figure.text(0.02, 0.5, text, va="center", fontsize=11, parse_math=False)
-    return Drawing(name, figure, {"note": text})
-
-
-def as_files(drawings: Iterable[Drawing]) -> Figures:
-    """All files of several drawings."""
-    files: dict[str, bytes] = {}
-    for drawing in drawings:
-        files |= drawing.files()
-    return Figures(files)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    if isinstance(value, np.integer):
-        return int(value)
-    return value
-
-
-def with_ratio(width: float = 7.0, height: float = 5.6) -> tuple[Figure, Axes, Axes]:
+def with_ratio(width: float = 7.0, height: float = 5.8) -> tuple[Figure, Axes, Axes]:
     """A figure with a main panel and a ratio panel below that shares its x axis."""
     figure = Figure(figsize=(width, height))
-    main, ratio = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.06})
+    main, ratio = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1], "hspace": 0.07})
+    figure.align_ylabels()
     return figure, main, ratio
 
 
-def poisson_points(axes: Axes, x: Array, counts: Array, scale: Array | float = 1.0, **kwargs: Any) -> None:
-    """Data points with sqrt(n) errors (1 for empty bins are left out)."""
-    filled = counts > 0
-    y = np.where(filled, counts * scale, np.nan)
-    axes.errorbar(x, y, np.sqrt(counts) * scale, fmt="o", ms=3.2, lw=1.0, color=DATA, **kwargs)
+def poisson_errors(counts: Array) -> Array:
+    """Distances `(2, n)` to the ends of the central 68 % interval of counts `(n,)` (Garwood; averages of counts between those of whole ones)."""
+    low, high = poisson_interval(counts)
+    return np.asarray(np.abs(np.array([counts - low, high - counts])))
+
+
+def data_points(
+    axes: Axes, x: Array, counts: Array, scale: Array | float = 1.0, width: Array | None = None, **options: Any
+) -> None:
+    """Counts with their Poisson intervals, times `scale`; empty bins show theirs too, between the first and the last that hold events."""
+    filled = np.flatnonzero(counts > 0)
+    shown = np.zeros(len(counts), dtype=bool)
+    if len(filled):
+        shown[filled[0] : filled[-1] + 1] = True
+    shown &= np.isfinite(counts)
+    scale = np.broadcast_to(np.asarray(scale, dtype=float), counts.shape)
+    errors = poisson_errors(counts[shown]) * scale[shown]
+    half = None if width is None else width[shown] / 2
+    axes.errorbar(
+        x[shown], counts[shown] * scale[shown], errors, half, fmt="o", ms=3.4, lw=1.1, color=DATA, zorder=4, **options
+    )
+
+
+def band(axes: Axes, edges: Array, values: Array, errors: Array, colour: str, **options: Any) -> None:
+    """A histogram `values` in bins with `edges (n + 1,)`, with a band of `errors` around it."""
+    mh.histplot(values, edges, ax=axes, histtype="step", color=colour, lw=1.4, yerr=False, edges=False, **options)
+    axes.stairs(values + errors, edges, baseline=values - errors, fill=True, color=colour, alpha=0.28, lw=0)
+
+
+def title(axes: Axes, text: str, experiment: dict[str, Any] | None = None) -> None:
+    """What a figure shows, above it on the left; luminosity and energy on the right where they are known."""
+    axes.set_title(text, loc="left", fontsize=12)
+    if experiment and experiment.get("luminosity"):
+        axes.set_title(
+            f"{experiment['luminosity']:g} fb$^{{-1}}$ ({experiment['sqrt_s'] / 1000:g} TeV)", loc="right", fontsize=11
+        )
+
+
+def room_for_legend(axes: Axes, share: float = 0.35, **options: Any) -> None:
+    """A legend at the top, with as much room above what is drawn."""
+    low, high = axes.get_ylim()
+    if axes.get_yscale() == "log":
+        axes.set_ylim(low, high * (high / low) ** (share / (1 - share)))
+    else:
+        axes.set_ylim(low, low + (high - low) / (1 - share))
+    axes.legend(loc="upper right", **options)

@@ -1,0 +1,176 @@
+"""A figure as the numbers that it is drawn from: these are what is kept, and any figure is drawn again from them alone."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from cathode.errors import ArtefactError, nearest, reason
+from cathode.plots.style import in_style
+from cathode.results import Figures
+
+log = logging.getLogger(__name__)
+
+# kinds of figures, and what draws one from its numbers
+KINDS = {
+    "note": "drawing:draw_note",
+    "mass_spectrum": "spectrum:draw_mass_spectrum",
+    "selected_spectrum": "spectrum:draw_selected_spectrum",
+    "spectrum_scan": "spectrum:draw_spectrum_scan",
+    "features": "features:draw_features",
+    "scores": "scores:draw_scores",
+    "closure": "closure:draw_closure",
+    "sideband_ratio": "closure:draw_sideband_ratio",
+    "significance": "significance:draw_significance",
+    "uncertainties": "significance:draw_uncertainties",
+    "scan": "significance:draw_scan",
+    "performance": "performance:draw_performance",
+    "pulls": "calibration:draw_pulls",
+    "p_values": "calibration:draw_p_values",
+    "signal_response": "calibration:draw_signal_response",
+    "efficiency": "calibration:draw_efficiency",
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure and the numbers it is drawn from; shows itself in a notebook.
+
+    Attributes:
+        name: stem of its files.
+        kind: what figure it is, one of `KINDS`.
+        numbers: what is drawn, plain values.
+        style: of mplhep; None for the usual one.
+    """
+
+    name: str
+    kind: str
+    numbers: dict[str, Any]
+    style: str | None = None
+
+    @property
+    def figure(self) -> Figure:
+        """The matplotlib figure."""
+        module, _, function = KINDS[self.kind].partition(":")
+        draw: Callable[[dict[str, Any]], Figure] = getattr(import_module(f"cathode.plots.{module}"), function)
+        return in_style(draw, self.style)(self.numbers)
+
+    def image(self, form: str) -> bytes:
+        """The figure as `pdf`, `png` or `svg`. No dates: equal numbers give equal bytes."""
+
+        def draw() -> bytes:
+            metadata = {
+                "pdf": {"CreationDate": None, "ModDate": None},
+                "png": {"Software": None},
+                "svg": {"Date": None, "Creator": None},
+            }
+            buffer, figure = io.BytesIO(), self.figure
+            FigureCanvasAgg(figure)
+            figure.savefig(buffer, format=form, metadata=metadata[form])
+            return buffer.getvalue()
+
+        return in_style(draw, self.style)()
+
+    def files(self) -> dict[str, bytes]:
+        """PDF, PNG and the JSON of the numbers drawn, by file name."""
+        try:
+            images = {f"{self.name}.{form}": self.image(form) for form in ("pdf", "png")}
+        except Exception as error:  # a figure may cost itself, never the report
+            instead = failed(self.name, error)
+            images = {f"{self.name}.{form}": instead.image(form) for form in ("pdf", "png")}
+        return images | {f"{self.name}.json": self.json().encode()}
+
+    def json(self) -> str:
+        """The numbers as a file, from which `read_drawing` makes the drawing again."""
+        return json.dumps({"figure": self.kind, "name": self.name} | self.numbers, indent=1, sort_keys=True) + "\n"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figure as .pdf, .png or .svg, by the ending of `path`. Raises ArtefactError for another ending."""
+        target = Path(path)
+        form = target.suffix.lower().lstrip(".")
+        if form not in ("pdf", "png", "svg"):
+            raise ArtefactError(f"{target}: found ending {target.suffix or '(none)'}, expected .pdf, .png or .svg")
+        target.write_bytes(self.image(form))
+        return target
+
+    def _repr_png_(self) -> bytes:
+        return self.image("png")
+
+
+def read_drawing(text: str, where: str, style: str | None = None) -> Drawing:
+    """The drawing of a JSON file that `Drawing.files` made. Raises ArtefactError for any other text."""
+    try:
+        numbers = json.loads(text)
+        kind, name = numbers.pop("figure"), numbers.pop("name")
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ArtefactError(f"{where}: found no numbers of a figure, expected a JSON file of a run's plots/") from error
+    if kind not in KINDS:
+        raise ArtefactError(f"{where}: found figure {kind!r}{nearest(kind, KINDS)}, expected one of {', '.join(KINDS)}")
+    return Drawing(str(name), kind, numbers, style)
+
+
+def drawing(name: str, kind: str, numbers: dict[str, Any]) -> Drawing:
+    """A drawing from numbers of any type."""
+    return Drawing(name, kind, plain(numbers))
+
+
+def attempt(name: str, draw: Callable[..., Drawing], *arguments: Any, **keywords: Any) -> Drawing:
+    """A drawing, or where it fails, one under the same `name` that says so: a figure may cost itself, never the report."""
+    try:
+        return draw(*arguments, **keywords)
+    except Exception as error:
+        return failed(name, error)
+
+
+def failed(name: str, error: Exception) -> Drawing:
+    """What stands in for a figure that could not be drawn."""
+    why = reason(error)
+    log.warning("warning: figure %s could not be drawn: %s", name, why)
+    return note(name, f"{name} could not be drawn:\n{why[:200]}")
+
+
+def note(name: str, text: str) -> Drawing:
+    """A sentence in place of a figure."""
+    return Drawing(name, "note", {"note": text})
+
+
+def draw_note(numbers: dict[str, Any]) -> Figure:
+    """The figure of a `note`."""
+    figure = Figure(figsize=(7, 1.6))
+    figure.text(0.02, 0.5, numbers["note"], va="center", fontsize=11, parse_math=False)
+    return figure
+
+
+def as_files(drawings: Iterable[Drawing]) -> Figures:
+    """All files of several drawings."""
+    files: dict[str, bytes] = {}
+    for one in drawings:
+        files |= one.files()
+    return Figures(files)
+
+
+def plain(value: Any) -> Any:
+    """JSON values; numbers with seven digits, more than any figure shows, and null for what is none."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.7g}") if np.isfinite(value) else None
+    if isinstance(value, np.integer):
+        return int(value)
+    return value
