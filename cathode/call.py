@@ -462,6 +462,10 @@ class Hunt:
 
     def drawings(self) -> list[Drawing]:
         """Every figure of the report."""
+        return self._drawings
+
+    @cached_property
+    def _drawings(self) -> list[Drawing]:
         from cathode.plots.significance import draw_summary
         from cathode.plots.window import draw_window
 
@@ -487,14 +491,14 @@ class Hunt:
 
     @cached_property
     def _figure_files(self) -> dict[str, bytes]:
-        return {name: content for drawing in self.drawings() for name, content in drawing.files().items()}
+        return {name: content for drawing in self._drawings for name, content in drawing.files().items()}
 
     def _write_report(self, path: Path) -> Path:
-        from cathode.report.render import report
-        from cathode.results import Picture
+        from cathode.report.page import report
+        from cathode.results import FigureNumbers
 
-        pictures = [Picture(Path(n).stem, content) for n, content in self._figure_files.items() if n.endswith(".png")]
-        io.write(report(self.summary, pictures, config=self.config), path, _MADE)
+        numbers = [FigureNumbers(d.name, d.json()) for d in self._drawings]
+        io.write(report(self.summary, numbers, config=self.config), path, _MADE)
         return path
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:

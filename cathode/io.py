@@ -27,7 +27,7 @@ from cathode.checksums import is_whole, of_array, sealed
 from cathode.errors import ArtefactError, reason
 from cathode.headers import read_header
 from cathode.nested import decode, encode
-from cathode.results import Page, Picture, Workspace
+from cathode.results import FigureNumbers, Page, Workspace
 from cathode.schema import MismatchError, dump, parse
 
 if TYPE_CHECKING:
@@ -363,8 +363,8 @@ def _write_raw(obj: Page | Workspace, path: Path, header: dict[str, Any]) -> Non
     path.write_text(text, encoding="utf-8")
 
 
-def _read_raw(path: Path, cls: type, kind: Kind) -> Page | Picture | Workspace:
-    if cls is Picture:
-        return Picture(path.stem, path.read_bytes())
+def _read_raw(path: Path, cls: type, kind: Kind) -> FigureNumbers | Page | Workspace:
+    if cls is FigureNumbers:
+        return FigureNumbers(path.stem, path.read_text(encoding="utf-8"))
     text = path.read_text(encoding="utf-8")
     return Page(text) if cls is Page else Workspace(json.loads(text))

@@ -599,15 +599,15 @@ class Figures:
     files: dict[str, bytes]
 
 
-@artefact("picture", "raw")
+@artefact("numbers", "raw")
 @dataclass(frozen=True)
-class Picture:
-    """A PNG file for the report.
+class FigureNumbers:
+    """The JSON file that a figure is drawn from.
 
     Attributes:
         name: stem of the file.
-        content: its bytes.
+        text: its content.
     """
 
     name: str
-    content: bytes
+    text: str

@@ -307,9 +307,9 @@ def truths():
     )
 
 
-def pictures():
-    """Every figure as PNG, for the report."""
+def figure_numbers():
+    """What every figure is drawn from, for the report."""
     per_window = expand(
-        f"{RUN}/plots/{{window}}_{{name}}.png", window=WINDOWS, name=window_figures()
+        f"{RUN}/plots/{{window}}_{{name}}.json", window=WINDOWS, name=window_figures()
     )
-    return per_window + expand(f"{RUN}/plots/{{name}}.png", name=summary_figures())
+    return per_window + expand(f"{RUN}/plots/{{name}}.json", name=summary_figures())

@@ -21,6 +21,8 @@ from cathode.results import Figures
 
 log = logging.getLogger(__name__)
 
+_SCHEMA = "cathode/figure/1"
+
 # kinds of figures, and what draws one from its numbers
 KINDS = {
     "note": "drawing:draw_note",
@@ -33,6 +35,7 @@ KINDS = {
     "sideband_ratio": "closure:draw_sideband_ratio",
     "significance": "significance:draw_significance",
     "uncertainties": "significance:draw_uncertainties",
+    "waterfall": "waterfall:draw_waterfall",
     "scan": "significance:draw_scan",
     "performance": "performance:draw_performance",
     "pulls": "calibration:draw_pulls",
@@ -92,7 +95,8 @@ class Drawing:
 
     def json(self) -> str:
         """The numbers as a file, from which `read_drawing` makes the drawing again."""
-        return json.dumps({"figure": self.kind, "name": self.name} | self.numbers, indent=1, sort_keys=True) + "\n"
+        head = {"schema": _SCHEMA, "figure": self.kind, "name": self.name}
+        return json.dumps(head | self.numbers, indent=1) + "\n"
 
     def save(self, path: str | Path) -> Path:
         """Write the figure as .pdf, .png or .svg, by the ending of `path`. Raises ArtefactError for another ending."""
@@ -112,6 +116,8 @@ def read_drawing(text: str, where: str, style: str | None = None) -> Drawing:
     try:
         numbers = json.loads(text)
         kind, name = numbers.pop("figure"), numbers.pop("name")
+        if (schema := numbers.pop("schema")) != _SCHEMA:
+            raise ArtefactError(f"{where}: expected {_SCHEMA}, found {schema}")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ArtefactError(f"{where}: found no numbers of a figure, expected a JSON file of a run's plots/") from error
     if kind not in KINDS:

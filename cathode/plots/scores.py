@@ -7,17 +7,26 @@ from typing import Any
 import mplhep as mh
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from cathode.classifier.methods import find_method
 from cathode.classifier.scores import MethodScores
+from cathode.events import Events
 from cathode.inference.counts import efficiency_scores
 from cathode.plots.drawing import Drawing, drawing
 from cathode.plots.features import draw_ratio
 from cathode.plots.style import array, data_points, eps_text, room_for_legend, title, with_ratio
 
+_TOP = 12  # most signal-like events that are listed
 
-def score_distribution(scores: MethodScores, working_points: tuple[float, ...]) -> Drawing:
-    """Out-of-fold scores of data and reference, the reference scaled to the data, with the working points."""
+
+def score_distribution(
+    scores: MethodScores, working_points: tuple[float, ...], events: Events | None = None
+) -> Drawing:
+    """Out-of-fold scores of data and reference, the reference scaled to the data, with the working points.
+
+    With `events` the numbers also hold the most signal-like of them.
+    """
     first = scores.splits[0]
     data, reference, _ = efficiency_scores(scores.splits)
     edges = np.linspace(0, max(4.0, float(data.max()), float(reference.max())), 51)
@@ -34,7 +43,22 @@ def score_distribution(scores: MethodScores, working_points: tuple[float, ...]) 
         "reference": expected,
         "error": np.where(raw > 0, expected / np.sqrt(np.maximum(raw / copies, 1)), 0),
     }
+    if events is not None:
+        numbers["events"] = _most_signal_like(events, scores, data)
     return drawing(f"{first.window}_{scores.method}_scores", "scores", numbers)
+
+
+def _most_signal_like(events: Events, scores: MethodScores, score: NDArray[np.float64]) -> dict[str, Any]:
+    """Columns of the events with the highest score: identifiers (whole, whatever their size), row, mass, features, score."""
+    top = np.argsort(-score, kind="stable")[:_TOP]
+    place = events.at(scores.splits[0].row[top])
+    columns: dict[str, Any] = {
+        name: [str(v) for v in values[place].tolist()]
+        for name, values in zip(events.carried, events.identifiers, strict=True)
+    }
+    columns |= {"row in the input": events.row[place], "mass [GeV]": events.mass[place]}
+    columns |= {name: events.features[place, j] for j, name in enumerate(events.names) if name not in columns}
+    return columns | {"score": score[top]}
 
 
 def draw_scores(d: dict[str, Any]) -> Figure:

@@ -83,7 +83,7 @@ def draw_window(
     compared = False
     for s in scores:
         method = f"{name}_{s.method}"
-        drawings.append(attempt(f"{method}_scores", score_distribution, s, working_points))
+        drawings.append(attempt(f"{method}_scores", score_distribution, s, working_points, events))
         if len(s.splits[0].side_row):
             own = [h for group in hunts for h in group.entries if h.method == s.method]
             drawings.append(

@@ -31,14 +31,14 @@ def explain(summary: Summary, name: str | None = None) -> str:
             rows.append([source, f"{z:.2f}", "" if before is None else f"{z - before:+.2f}"])
             before = z
         lines += [aligned(rows, left=1), ""]
-    lines += [*_derivation(h), ""] if h.reference else []
+    lines += [*derivation(h), ""] if h.reference else []
     for light in lights(summary, h):
         lines.append(f"{light.symbol} {light.name}: {light.sentence}")
         lines += [f"    {light.advice}"] if light.advice else []
     return "\n".join(lines)
 
 
-def _derivation(h: HuntResult) -> list[str]:
+def derivation(h: HuntResult) -> list[str]:
     """The numbers that the p-value is computed from, so that a reader can do it again."""
     r, s = h.reference, h.sigma
     if r is None or s is None or not h.n_bkg or not h.n_bkg_uncorrected:

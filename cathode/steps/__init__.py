@@ -29,7 +29,7 @@ STEPS = {
     "summarise": "cathode.steps.summarise:summarise",
     "plot_window": "cathode.plots.window:plot_window",
     "plot_summary": "cathode.plots.significance:plot_summary",
-    "report": "cathode.report.render:report",
+    "report": "cathode.report.page:report",
     "fit_truth": "cathode.calibration.experiments:fit_truth",
     "calibrate_classifier": "cathode.calibration.experiments:calibrate_classifier",
     "measure_overdispersion": "cathode.calibration.measure:measure_overdispersion",

@@ -76,7 +76,7 @@ rule report:
     """The self-contained report."""
     input:
         summary=f"{RUN}/summary.json",
-        pictures=pictures(),
+        numbers=figure_numbers(),
     output:
         f"{RUN}/report.html",
     log:
