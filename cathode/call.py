@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cathode.plots.drawing import Drawing
+    from cathode.plots.hunt import Plots
 
 
 def hunt(
@@ -458,6 +459,8 @@ class Hunt:
     @property
     def plot(self) -> Plots:
         """Figures: `bump()`, `closure()`, `features()`, `significance()`, `spectrum()`, `mass()`, `scores()`."""
+        from cathode.plots.hunt import Plots
+
         return Plots(self)
 
     def drawings(self) -> list[Drawing]:
@@ -539,15 +542,9 @@ class Hunt:
         ]
 
     def _verdict(self) -> str:
-        low, high = self.window.signal
-        head = f"{self.config.run}: {low:g}–{high:g} GeV, {len(self.events)} events"
-        if self.z is None:
-            return f"{head}; blind"
-        trials = self.summary.trials
-        return (
-            f"{head}; largest significance {self.z:.2f}σ local ({find_method(self.best.method).label}, ε_B = {self.best.eps_bkg:g}), "
-            f"{self.z_global:.2f}σ global ({trials} {'hunts' if trials != 1 else 'hunt'})"
-        )
+        from cathode.report.verdict import headline
+
+        return f"{self.config.run}, {len(self.events)} events: {headline(self.summary, self.best)}"
 
     def _flags(self) -> list[str]:
         return [f"{h.name}: {flag}" for h in self.results for flag in h.flags]
@@ -562,85 +559,6 @@ class Hunt:
         body = "".join(line(row, "td") for row in self._rows())
         flags = "".join(f"<div>⚑ {html.escape(flag)}</div>" for flag in self._flags())
         return f"<p>{html.escape(self._verdict())}</p><table>{line(_HEAD, 'th')}{body}</table>{flags}"
-
-
-@dataclass(frozen=True, repr=False)
-class Plots:
-    """Figures of a hunt; each shows itself in a notebook, and has `.figure`, `.numbers` and `.save(path)`.
-
-    Without a key they show `best`; a key is a working point or (method, working point).
-
-    Attributes:
-        hunt: the hunt.
-    """
-
-    hunt: Hunt
-
-    def _scored(self, key: float | tuple[str, float] | None) -> tuple[HuntResult, MethodScores]:
-        result = self.hunt._one(key)
-        if result.method not in self.hunt.scores:
-            raise ConfigError("plot: a blind hunt has no figure of the signal region")
-        return result, self.hunt.scores[result.method]
-
-    def bump(self, key: float | tuple[str, float] | None = None) -> Drawing:
-        """The mass spectrum behind the cut, with the fit to the sidebands."""
-        from cathode.plots.spectrum import selected_spectrum
-        from cathode.plots.window import of_experiment
-
-        result, scores = self._scored(key)
-        own = [h for h in self.hunt.results if h.method == result.method]
-        experiment = of_experiment(self.hunt.config.statistics)
-        return selected_spectrum(self.hunt.events, scores, self.hunt.window, own, result.eps_bkg, experiment)
-
-    def features(self, key: float | tuple[str, float] | None = None) -> Drawing:
-        """Features behind the cut against the template. Raises ConfigError for a method without one."""
-        from cathode.plots.features import selected_features
-
-        result, scores = self._scored(key)
-        if self.hunt.template is None or not find_method(result.method).needs_template:
-            raise ConfigError(f"plot.features: {result.method} compares with no template")
-        points = self.hunt.config.working_points
-        return selected_features(self.hunt.events, self.hunt.template, scores, points, result.eps_bkg)
-
-    def closure(self, method: str | None = None) -> Drawing:
-        """Observed over predicted in every pseudo signal region."""
-        from cathode.plots.closure import closure_forest
-
-        return closure_forest(self.hunt.closures[method or self.hunt.config.searches[0]])
-
-    def scores(self, method: str | None = None) -> Drawing:
-        """Scores of data and reference, out of fold."""
-        from cathode.plots.scores import score_distribution
-
-        _, scores = self._scored((method or self.hunt.config.methods[0], self.hunt.config.working_points[0]))
-        return score_distribution(scores, self.hunt.config.working_points)
-
-    def significance(self) -> Drawing:
-        """Local significance of every hunt with its cross-checks."""
-        from cathode.plots.significance import significance
-
-        return significance([h for h in self.hunt.results if h.z_local is not None], self.hunt.summary)
-
-    def mass(self) -> Drawing:
-        """The mass spectrum before any cut, with what is interpolated across the signal region."""
-        from cathode.plots.spectrum import mass_spectrum
-        from cathode.plots.window import of_experiment
-
-        return mass_spectrum(
-            self.hunt.events,
-            self.hunt.density,
-            self.hunt.window,
-            blind=self.hunt.config.blind,
-            experiment=of_experiment(self.hunt.config.statistics),
-        )
-
-    def spectrum(self) -> Drawing:
-        """The classical bump hunt, without features. Raises ConfigError when blind."""
-        from cathode.plots.spectrum import spectrum_scan
-
-        if self.hunt.spectrum is None:
-            raise ConfigError("plot.spectrum: a blind hunt scans no spectrum")
-        return spectrum_scan([self.hunt.spectrum])
 
 
 _HEAD = ("method", "ε_B", "observed", "expected", "z", "95 % limit")

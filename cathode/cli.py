@@ -1,19 +1,13 @@
-"""The command line: the one parser and the one error boundary; what can be typed is in `cathode.commands`.
-
-A command imports what it needs when it runs: `cathode --help` reads the steps' docstrings from their source.
-"""
+"""The command line's one error boundary; what can be typed is in `cathode.commands`."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
-import textwrap
-from typing import NoReturn
 
-from cathode.commands import COMMANDS, GROUPS, HAND_ON
-from cathode.errors import CathodeError, nearest
+from cathode.commands.parser import parse
+from cathode.errors import CathodeError
 
 log = logging.getLogger("cathode")
 
@@ -25,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     log.setLevel(logging.INFO)  # ours; the libraries that write PDFs say hundreds of lines at that level
     memory: int | None = None
     try:
-        arguments = _parse(sys.argv[1:] if argv is None else argv)
+        arguments = parse(sys.argv[1:] if argv is None else argv)
         memory = getattr(arguments, "memory", None)
         if memory:
             from cathode.running.job import limit_memory
@@ -57,74 +51,3 @@ def _shield() -> None:
 
 
 _NO_MEMORY = ("memory", "failed to map segment")  # torch's words, and the linker's where a library does not fit
-
-_HEAD = """Anomaly-detection bump hunt: from events to a significance.
-
-  cathode demo                 a whole hunt on bundled events, in minutes
-  cathode init events.root     look at a table, write a commented events.yaml
-  cathode hunt events.yaml     hunt; a verdict of five lines at the end, and a report
-"""
-_CODES = """exit codes: 0 done; 1 the run ended with failed jobs; 2 refused, in one line on standard error; 3 out of memory; 130 stopped with Ctrl-C
-(the same command continues); 141 nobody reads the output any more. `cathode COMMAND --help` says more."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """One that says which command was meant."""
-
-    def error(self, message: str) -> NoReturn:
-        from cathode.commands.steps import step_names
-
-        words = [word for word in sys.argv[1:] if not word.startswith("-")]
-        given = words[1] if words[:1] == ["step"] and len(words) > 1 else next(iter(words), "")
-        known = [*COMMANDS, *step_names()]
-        if "invalid choice" in message and given not in known:
-            message = f"found command {given}{nearest(given, known)}; `cathode --help` lists all"
-        super().error(message)
-
-
-def _parse(argv: list[str]) -> argparse.Namespace:
-    """Arguments of a command; only the parser of the wanted one is built."""
-    from cathode.commands.steps import step_names
-
-    wanted = next((word for word in argv if not word.startswith("-")), None)
-    if wanted in step_names():  # `cathode fit-density` is `cathode step fit-density`
-        place = argv.index(wanted)
-        argv, wanted = [*argv[:place], "step", *argv[place:]], "step"
-    end = argv.index("--") if "--" in argv else len(argv)
-    parser = whole_parser(wanted or "", argv)
-    arguments = parser.parse_args(argv[:end])
-    if argv[end + 1 :] and wanted not in HAND_ON:
-        parser.error(f"found arguments after --, which only {', '.join(HAND_ON)} hand on to snakemake")
-    arguments.rest = argv[end + 1 :]
-    return arguments
-
-
-def whole_parser(wanted: str | None = None, argv: list[str] | None = None) -> argparse.ArgumentParser:
-    """The parser of everything that can be typed; with the flags of the `wanted` command alone, if it is not None."""
-    from cathode.commands.steps import step, step_names
-    from cathode.version import __version__
-
-    parser = _Parser(
-        prog="cathode", usage="cathode COMMAND ...", description=_HEAD + "\n" + _groups(), epilog=_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--version", action="version", version=f"cathode {__version__}")
-    commands = parser.add_subparsers(prog="cathode", metavar="COMMAND", required=True, help=argparse.SUPPRESS)
-    for name, command in COMMANDS.items():
-        one = commands.add_parser(name, help=command.text, description=command.text, epilog=None)
-        if name == "step" and wanted in (None, "step"):
-            which = next((word for word in argv or () if word in step_names()), "" if argv else None)
-            one.set_defaults(run=step(one, which))
-        elif wanted in (None, name):
-            one.set_defaults(run=command.add(one))
-    return parser
-
-
-def _groups() -> str:
-    lines: list[str] = []
-    for title, commands in GROUPS.items():
-        lines.append(f"{title}:")
-        for name, command in commands.items():
-            lines += textwrap.wrap(f"  {name:<12}{command.text}", 100, subsequent_indent=" " * 14)
-        lines.append("")
-    return "\n".join(lines)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from cathode.commands import Run
+from cathode.commands.command import Run
 from cathode.errors import ConfigError
 
 

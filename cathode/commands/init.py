@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cathode.commands import Run
+from cathode.commands.command import Run
 from cathode.errors import ConfigError
 
 if TYPE_CHECKING:

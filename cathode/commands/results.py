@@ -8,7 +8,7 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cathode.commands import Run
+from cathode.commands.command import Run
 from cathode.errors import ArtefactError
 
 if TYPE_CHECKING:
@@ -67,6 +67,50 @@ def limit(parser: argparse.ArgumentParser) -> Run:
         from cathode.report.explain import describe_limits
 
         print(describe_limits(read_summary(find_run(arguments.run_folder))))
+
+    return run
+
+
+def plot(parser: argparse.ArgumentParser) -> Run:
+    """`cathode plot FILE.json`."""
+    from cathode.plots.style import STYLES
+
+    parser.add_argument("file", help="numbers of a figure: a .json of a run's plots/")
+    parser.add_argument("--style", choices=STYLES, help="of mplhep (default: ROOT)")
+    parser.add_argument("--working-point", metavar="EPS", help="which one, where the figure has several")
+    parser.add_argument("--out", metavar="FILE", help=".pdf, .png or .svg (default: <file>.pdf in this folder)")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+
+    def run(arguments: argparse.Namespace) -> None:
+        from cathode.plots.drawing import read_drawing
+
+        path = Path(arguments.file)
+        if not path.is_file():
+            raise ArtefactError(f"{path}: no such file, expected a .json of a run's plots/")
+        drawing = read_drawing(path.read_text(encoding="utf-8", errors="replace"), str(path), arguments.style)
+        if arguments.working_point:
+            drawing = drawing.at(arguments.working_point)
+        out = Path(arguments.out or f"{path.stem}.pdf")
+        if out.exists() and not arguments.force:
+            raise ArtefactError(
+                f"{out}: is there already, expected a new file; --out names another, --force replaces it"
+            )
+        print(drawing.save(out))
+
+    return run
+
+
+def export(parser: argparse.ArgumentParser) -> Run:
+    """`cathode export RUN FOLDER`."""
+    parser.add_argument("run_folder", metavar="RUN", help=_RUN.partition(" (")[0])
+    parser.add_argument("folder", metavar="FOLDER", help="a new folder")
+    parser.add_argument("--style", help="of mplhep: ROOT, CMS, ATLAS, LHCb2 or ALICE (default: ROOT)")
+
+    def run(arguments: argparse.Namespace) -> None:
+        from cathode.report.export import export_run
+
+        folder = find_run(arguments.run_folder)
+        print(export_run(read_summary(folder), folder, Path(arguments.folder), style=arguments.style))
 
     return run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cathode.commands import Run
+from cathode.commands.command import Run
 
 
 def check(parser: argparse.ArgumentParser) -> Run:
@@ -59,7 +59,7 @@ def completion(parser: argparse.ArgumentParser) -> Run:
     )
 
     def run(arguments: argparse.Namespace) -> None:
-        from cathode.cli import whole_parser
+        from cathode.commands.parser import whole_parser
 
         print(shtab.complete(whole_parser(), arguments.shell))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from cathode.commands import Run
+from cathode.commands.command import Run
 
 
 def step_names() -> dict[str, str]:

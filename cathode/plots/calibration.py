@@ -169,8 +169,8 @@ def draw_efficiency(d: dict[str, Any]) -> Figure:
             axes[1].plot(x, z, style, ms=4, color=colour, label=label)
     for level in (3, 5):
         axes[1].axhline(level, color="#999999", ls="--", lw=1)
-    axes[0].set(xlabel="Injected signal $S/\\sqrt{B}$", ylabel="Signal efficiency", ylim=(0, None))
-    axes[1].set(xlabel="Injected signal $S/\\sqrt{B}$", ylabel="Median local significance")
+    axes[0].set(xlabel="Injected signal S/√B", ylabel="Signal efficiency", ylim=(0, None))
+    axes[1].set(xlabel="Injected signal S/√B", ylabel="Median local significance")
     if rows:
         axes[0].legend(fontsize=8.5)
     figure.suptitle("Injected signal: how much passes, and what it is worth", x=0.12, ha="left", fontsize=12)

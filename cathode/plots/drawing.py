@@ -6,7 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,15 @@ class Drawing:
             return buffer.getvalue()
 
         return in_style(draw, self.style)()
+
+    def at(self, working_point: str) -> Drawing:
+        """The figure at another working point. Raises ArtefactError where it has none of that name."""
+        points = self.numbers.get("points", {}) if "shown" in self.numbers else {}
+        if working_point not in points:
+            raise ArtefactError(
+                f"{self.name}: found no working point {working_point}, expected one of {', '.join(points) or 'none: it shows all'}"
+            )
+        return replace(self, numbers=self.numbers | {"shown": working_point})
 
     def files(self) -> dict[str, bytes]:
         """PDF, PNG and the JSON of the numbers drawn, by file name."""

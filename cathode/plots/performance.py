@@ -56,7 +56,7 @@ def draw_performance(d: dict[str, Any]) -> Figure:
     right.plot(grid, 1 / grid, color="#999999", ls=":", label="Random")
     left.set(
         xlabel="Signal efficiency $\\epsilon_S$",
-        ylabel="$\\epsilon_S\\,/\\sqrt{\\epsilon_B}$",
+        ylabel="$\\epsilon_S$ / √$\\epsilon_B$",
         xlim=(0, 1),
         ylim=(0, None),
     )

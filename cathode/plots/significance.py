@@ -26,7 +26,7 @@ CHECKS = {
     "z_pyhf": ("pyhf $q_0$", "s"),
     "z_li_ma": ("Li–Ma (stat. only)", "^"),
     "z_slide": ("half ensembles (display)", "D"),
-    "z_classical": ("$(O-B)/\\sqrt{B}$", "x"),
+    "z_classical": ("(O − B)/√B", "x"),
 }
 BUDGET = {
     "counting": ("Counting (Poisson)", "#BBBBBB"),

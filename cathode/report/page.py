@@ -36,7 +36,7 @@ def report(summary: Summary, numbers: list[FigureNumbers], *, config: Config) ->
     best = quoted(summary)
     data = {
         "quoted": {"window": best.window, "method": best.method, "eps": f"{best.eps_bkg:g}"},
-        "hunts": {h.name: _hunt(summary, h) for h in summary.hunts},
+        "hunts": {h.name: _hunt(summary, h, best) for h in summary.hunts},
         "figures": _charts(drawings),
         "trials": summary.trials,
     }
@@ -54,7 +54,7 @@ def report(summary: Summary, numbers: list[FigureNumbers], *, config: Config) ->
         points=[f"{e:g}" for e in dict.fromkeys(h.eps_bkg for h in summary.hunts)],
         events=_events(drawings, best),
         images=_images(summary, best, drawings),
-        sources=SOURCES,
+        flags=_flags(summary),
         glossary=GLOSSARY,
         config=yaml.safe_dump(config.published(), sort_keys=False),
         has_truth=any(h.truth for h in summary.hunts),
@@ -76,8 +76,22 @@ def _embedded(tree: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 
-def _hunt(summary: Summary, h: HuntResult) -> dict[str, Any]:
+def _flags(summary: Summary) -> dict[str, list[str]]:
+    """Every flag once, with the hunts that it is of, working points of one method together."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for h in summary.hunts:
+        for flag in h.flags:
+            found.setdefault(flag, {}).setdefault(f"{h.window} {find_method(h.method).label}", []).append(
+                f"{h.eps_bkg:g}"
+            )
+    return {flag: [f"{who} at {', '.join(eps)}" for who, eps in whose.items()] for flag, whose in found.items()}
+
+
+def _hunt(summary: Summary, h: HuntResult, best: HuntResult) -> dict[str, Any]:
     """What the page says of one hunt."""
+    stages = [[SOURCES[s.source], s.z] for s in h.waterfall]
+    if h is best and stages and summary.z_global is not None:
+        stages.append([f"{SOURCES['trials']}, {summary.trials}", summary.z_global])
     return {
         "window": h.window,
         "method": h.method,
@@ -87,7 +101,7 @@ def _hunt(summary: Summary, h: HuntResult) -> dict[str, Any]:
         "region": h.signal_region,
         "headline": headline(summary, h),
         "lights": [vars(light) | {"symbol": light.symbol} for light in lights(summary, h)],
-        "stages": [[SOURCES[s.source], s.z] for s in h.waterfall],
+        "stages": stages,
         "derivation": derivation(h),
         "p": h.p_local,
         "z": h.z_local,
@@ -217,8 +231,7 @@ def _images(summary: Summary, best: HuntResult, drawings: dict[str, Drawing]) ->
     found = {place: drawings[name] for place, name in places.items() if name in drawings}
     for place in ("bump", "after"):
         if place in found and eps in found[place].numbers.get("points", {}):
-            d = found[place]
-            found[place] = Drawing(d.name, d.kind, d.numbers | {"shown": eps})
+            found[place] = found[place].at(eps)
     if best.waterfall:
         trials = None if summary.z_global is None else Stage(source="trials", z=summary.z_global)
         found["waterfall"] = waterfall(best, trials)

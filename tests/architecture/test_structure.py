@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 
 import cathode
 from cathode import cli
+from cathode.commands.command import COMMANDS
 from cathode.config import Config, dump_sections, load_config
 from cathode.errors import ConfigError
 from cathode.published import DOCUMENTS, SCHEMAS
@@ -105,10 +106,29 @@ def test_the_help_lists_every_command_with_what_it_does(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     shown = unwrapped(capsys.readouterr().out)
+    for name, command in COMMANDS.items():
+        assert unwrapped(name + command.text) in shown
+    with pytest.raises(SystemExit):
+        cli.main(["step", "--help"])
+    shown = unwrapped(capsys.readouterr().out)
     for step in STEPS:
         assert unwrapped(declared(step).command + declared(step).summary) in shown
-    for command, (text, _) in cli._COMMANDS.items():
-        assert unwrapped(command + text) in shown
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([name, "--help"])
+    assert stop.value.code == 0
+    assert unwrapped(COMMANDS[name].text) in unwrapped(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_knows_commands_steps_and_flags(shell, capsys):
+    assert cli.main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    for word in ("init", "hunt", "fit-density", "--quick", "--dry-run"):
+        assert word in script, word
 
 
 def test_a_misspelt_command_is_told_the_nearest(capsys, monkeypatch):
@@ -175,7 +195,7 @@ TRAINING = {
 
 def test_a_change_of_code_reruns_what_imports_it_and_nothing_else(changed):
     figures = {"plot_window", "plot_summary", "plot_calibration"}
-    assert changed("plots/style.py") == figures
+    assert changed("plots/style.py") == figures | {"report"}
     assert changed("report/style.css.j2") == changed("report/render.py") == {"report"}
     for name in (
         "stats/counting.py",

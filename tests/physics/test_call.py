@@ -5,9 +5,12 @@ That its numbers are the workflow's is tested beside the workflow (tests/workflo
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
+from fractions import Fraction
 
 import matplotlib as mpl
 import numpy as np
@@ -19,7 +22,11 @@ from linear_density import LinearDensity
 
 import cathode
 from cathode.classifier.settings import TreeSettings
-from cathode.results import Limit
+from cathode.plots.drawing import read_drawing
+from cathode.report.explain import explain
+from cathode.report.page import report
+from cathode.results import FigureNumbers, Limit
+from cathode.stats.counting import p_predictive
 
 ASK = {"mass": "m", "features": ["a", "b", "c"], "window": (2800, 3200), "range": (2000, 5000), "progress": False}
 LIGHT = {
@@ -102,11 +109,10 @@ def test_the_selected_events_are_those_of_the_table(found):
 
 def test_it_prints_itself(found):
     text, page = repr(found), found._repr_html_()
-    assert f"{found.z:.2f}σ local" in text
-    assert f"{found.z_global:.2f}σ global (2 hunts)" in text
+    assert f"{found.z:.1f}σ local, {found.z_global:.1f}σ global" in text
     assert text.splitlines()[1].split() == ["method", "ε_B", "observed", "expected", "z", "95", "%", "limit"]
     assert f"<td>{found[0.1].n_obs}</td>" in page
-    assert "⚑ m3000_supervised_0.1: truth labels used" in text
+    assert "⚑ m3000_supervised_0.1: reference: uses truth labels" in text
 
 
 def test_figures_leave_the_users_style_alone_and_do_not_follow_it(found):
@@ -118,8 +124,10 @@ def test_figures_leave_the_users_style_alone_and_do_not_follow_it(found):
         assert mpl.rcParams["font.size"] == 30
     assert first.startswith(b"\x89PNG")
     drawn = found.plot.bump(0.1).numbers
-    inside = (drawn["edges"][:, 0] >= 2800) & (drawn["edges"][:, 1] <= 3200)
-    assert drawn["counts"][inside].sum() == pytest.approx(found[0.1].n_obs_average)
+    inside = [low >= 2800 and high <= 3200 for low, high in drawn["edges"]]
+    counts = [n for n, counted in zip(drawn["points"]["0.1"]["counts"], inside, strict=True) if counted]
+    assert sum(counts) == pytest.approx(found[0.1].n_obs_average)
+    assert drawn["shown"] == "0.1"
     for drawing in (
         found.plot.closure(),
         found.plot.features(),
@@ -128,14 +136,61 @@ def test_figures_leave_the_users_style_alone_and_do_not_follow_it(found):
         found.plot.scores(),
     ):
         assert drawing.figure.axes
-    assert found.plot.spectrum().numbers["scans"][0]["z"] == found.spectrum.z
+    assert found.plot.spectrum().numbers["scans"][0]["z"] == pytest.approx(found.spectrum.z)
     with pytest.raises(cathode.CathodeError, match="supervised compares with no template"):
         found.plot.features(("supervised", 0.1))
 
 
+def test_every_figure_is_drawn_again_from_its_numbers_alone(found):
+    kinds = set()
+    for one in found.drawings():
+        again = read_drawing(one.json(), one.name)
+        assert again == one
+        assert again.image("svg") == one.image("svg"), one.name
+        kinds.add(one.kind)
+    assert kinds >= {
+        "mass_spectrum",
+        "selected_spectrum",
+        "features",
+        "scores",
+        "closure",
+        "sideband_ratio",
+        "significance",
+    }
+    bump = next(one for one in found.drawings() if one.kind == "selected_spectrum")
+    assert bump.at("0.1").image("svg") != bump.at("0.02").image("svg")
+    assert dataclasses.replace(bump, style="ATLAS").image("svg") != bump.image("svg")
+    with pytest.raises(cathode.CathodeError, match=r"no working point 0\.5, expected one of 0\.1, 0\.02"):
+        bump.at("0.5")
+    for text in ("[]", "{}", '{"figure": "bmp", "name": "x", "schema": "cathode/figure/1"}', "nonsense"):
+        with pytest.raises(cathode.CathodeError, match="found"):
+            read_drawing(text, "x.json")
+
+
+def test_the_quoted_p_value_can_be_computed_again_from_what_is_printed(found):
+    for result in found.results[:2]:
+        line = explain(found.summary, result.name).split("p_predictive(")[1].split(")")[0]
+        given = {k: float(Fraction(v)) if "/" in v else float(v) for k, v in re.findall(r"(\w+)=([^,\s]+)", line)}
+        assert p_predictive(given.pop("n"), given.pop("m"), given.pop("tau"), **given) == pytest.approx(
+            result.p_local, rel=1e-3
+        )
+
+
+def test_the_page_loads_nothing_and_its_data_cannot_end_it(found):
+    page = report(found.summary, [FigureNumbers(d.name, d.json()) for d in found.drawings()], config=found.config).text
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", re.sub(r"<script.*?</script>", "", page, flags=re.S))
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1]
+    hunts = json.loads(data)["hunts"]
+    assert set(hunts) == {r.name for r in found.results}
+    assert hunts[found.best.name]["z"] == found.z
+    assert page.count("</script>") == 3
+    evil = dataclasses.replace(found.summary, run="</script><script>alert(1)</script>")
+    assert "<script>alert" not in report(evil, [], config=found.config).text
+
+
 def test_report_and_folder(found, tmp_path):
     page = found.report(tmp_path / "r.html").read_text()
-    assert "data:image/png;base64" in page
+    assert "data:image/svg+xml;base64" in page
     assert "linear_density.LinearDensity" in page
     assert "benchmarks/timing.html" not in page  # nothing was timed
     folder = found.save(tmp_path / "run")

@@ -302,7 +302,7 @@ def test_a_density_that_fails_on_its_own_sidebands_is_flagged(ratio, error, said
     closure = SidebandClosure("w", bins, (1.0, 0.01), ((1.0, 1.0),) * 2, ((1.0, 1.0),) * 2, (1.0, ratio), (0.01, error))
     assert closure.doubts == (
         (
-            f"the density does not describe its own sidebands: recorded over generated {ratio:.3f} +- {error:.3f} at 0.01",
+            f"density: it does not describe its own sidebands: recorded over generated {ratio:.3f} +- {error:.3f} at 0.01",
         )
         if said
         else ()

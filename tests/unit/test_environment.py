@@ -10,14 +10,14 @@ import sys
 import pytest
 from conftest import toy_table
 
-from cathode.plots.style import Drawing, as_files, attempt, label_of, note
+from cathode.plots.drawing import Drawing, as_files, attempt, drawing, note
 
 DRAW = """
 import hashlib
 from cathode.cli import _shield
 _shield()
-from cathode.plots.style import note
-print(hashlib.sha256(note("x", "a sentence")._image("png")).hexdigest())
+from cathode.plots.drawing import note
+print(hashlib.sha256(note("x", "a sentence").image("png")).hexdigest())
 """
 GARBAGE = b"font.size: 40\nbackend: nonsense\naxes.prop_cycle: garbage(((\n\xff\xfe\n"
 STATES = {
@@ -73,29 +73,23 @@ def test_a_step_writes_the_same_bytes_in_every_environment(tmp_path):
 
 @pytest.mark.parametrize("name", ["x$^{y$", "$", "$$", "a$b", r"\frac{", r"$\frac{1$", "{}", "%s", "_^_"])
 def test_names_of_columns_are_text_and_no_formulas(name):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(2, 1))
-    figure.text(0.5, 0.5, label_of(name))
-    files = as_files([Drawing("x", figure, {})]).files
+    bins = {"edges": [0.0, 1.0, 2.0], "data": [3.0, 4.0], "template": [2.0, 5.0], "error": [1.0, 1.0]}
+    numbers = {"title": "t", "expected": "Template", "features": {name: bins}}
+    files = as_files([drawing("x", "features", numbers)]).files
     assert files["x.png"] != as_files([note("x", "x could not be drawn")]).files["x.png"]
-    assert b"note" not in files["x.json"]
+    assert json.loads(files["x.json"])["features"][name]["data"] == [3, 4]
 
 
 def test_a_figure_that_fails_costs_itself_alone(monkeypatch):
     """When it is made, or only when it is rendered."""
-    from matplotlib.figure import Figure
-
     said: list[str] = []
-    monkeypatch.setattr("cathode.plots.style.log.warning", lambda text, *given: said.append(text % given))
+    monkeypatch.setattr("cathode.plots.drawing.log.warning", lambda text, *given: said.append(text % given))
 
     def broken() -> Drawing:
         raise ZeroDivisionError("no events")
 
     def half() -> Drawing:
-        figure = Figure(figsize=(2, 1))
-        figure.text(0.5, 0.5, "$^{y$")
-        return Drawing("second", figure, {"n": 1})
+        return drawing("second", "closure", {"n": 1})
 
     files = as_files([attempt("first", broken), attempt("second", half), note("third", "fine")]).files
     assert sorted(files) == sorted(

@@ -1,0 +1,203 @@
+"""What a verdict says, and that every light can go on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from cathode.config import Config
+from cathode.events import Intake
+from cathode.inference.total import inclusive_excess
+from cathode.report.explain import compare_runs, describe_limits, explain
+from cathode.report.verdict import discovery_threshold, lights, quoted, verdict, word
+from cathode.results import (
+    CrossChecks,
+    ExpectedEvents,
+    HuntResult,
+    Inclusive,
+    Limit,
+    NonClosure,
+    Oversampling,
+    Reference,
+    Sigma,
+    SignalYield,
+    Stage,
+    Summary,
+)
+from cathode.spectrum.mass_fit import Sculpting, z_profile
+
+CHECKS = CrossChecks(
+    z_slide=5.0, z_classical=5.0, z_li_ma=5.0, z_pyhf=5.0, z_mass_fit=4.6, z_sequential=4.1
+)  # fmt: skip
+GOOD = HuntResult(
+    window="m3500", signal_region=(3300.0, 3700.0), method="cathode", eps_bkg=0.01, n_sr=18000, n_obs=357, n_obs_average=357.0, n_bkg=183.0,
+    n_bkg_uncorrected=180.0, sigma=Sigma(template=6.0, initialisation=0.5, bootstrap=2.0, non_closure=9.7, total=11.7),
+    non_closure=NonClosure(mean=0.0165, sigma=0.053, n_windows=12), overdispersion=1.0, p_local=4e-8, z_local=5.4,
+    n_sr_expected=ExpectedEvents(value=17700.0, fit_error=120.0), signal_yield=SignalYield(value=170.0, sigma=20.0), cross_checks=CHECKS,
+    limit=Limit(s_obs=210.0, s_exp=(28.0, 38.0, 52.0, 72.0, 96.0)), oversampling=Oversampling(passing=860.0, needed=1200.0, enough=False),
+    reference=Reference(m=860.0, tau=4.7, degrees_of_freedom=12.0, n_splits=3),
+    waterfall=(Stage(source="counting", z=11.2), Stage(source="non_closure", z=5.4)),
+    sculpting=Sculpting(masses=(2500.0,), efficiency=(0.01,), error=(0.001,), slope=0.01, slope_error=0.02, p_value=0.4),
+)  # fmt: skip
+
+
+def summary(*hunts: HuntResult, z_global: float | None = 5.1, **changes: object) -> Summary:
+    config = Config().as_dict()
+    made = Summary(
+        run="demo",
+        code_version="0.1.0",
+        config=config,
+        config_sha256="0" * 64,
+        n_events=139479,
+        intake=Intake(read=150000, kept=139479, dropped={"range": 10521}, duplicates=0, inputs=None),
+        p_global=None if z_global is None else 1e-7,
+        z_global=z_global,
+        trials=6,
+        trials_effective=6.0,
+        z_global_overlap=z_global,
+        blind=z_global is None,
+        inclusive=inclusive_excess(hunts),
+        hunts=hunts,
+    )
+    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+
+
+def state(name: str, *hunts: HuntResult, **changes: object) -> str:
+    return next(light.state for light in lights(summary(*hunts, **changes)) if light.name == name)
+
+
+def test_a_verdict_is_five_lines_with_the_numbers():
+    lines = verdict(summary(GOOD), "results/demo/report.html")
+    assert len(lines) == 5
+    assert lines[0] == (
+        "EXCESS   3300–3700 GeV   357 seen, 183.0 ± 11.7 expected (CATHODE, ε_B = 0.01)   5.4σ local, 5.1σ global   inclusive 1.7σ"
+    )
+    assert (
+        lines[1] == "trust   events ✔  closure ✔  sculpting ✔  cross-checks ✔  inclusive ✔  calibration ✘  statistics ✔"
+    )
+    assert lines[4] == "report  results/demo/report.html"
+
+
+@pytest.mark.parametrize(
+    ("z", "expected"),
+    [(5.1, "EXCESS"), (3.0, "EXCESS"), (2.9, "MILD EXCESS"), (2.0, "MILD EXCESS"), (1.9, "NO EXCESS"), (-2.0, "NO EXCESS"), (None, "BLIND")],
+)  # fmt: skip
+def test_the_word_follows_the_global_significance(z, expected):
+    assert word(summary(GOOD, z_global=z)) == expected
+
+
+FLAGS = {
+    "closure: differs from zero by more than 3 standard errors": "closure",
+    "density: it does not describe its own sidebands: recorded over generated 1.2": "closure",
+    "sculpting: the selection depends on the mass, +8 +- 2 % per window width": "sculpting",
+    "pyhf: fit failed": "cross-checks",
+    "mass fit of the sidebands: p = 0.0001": "cross-checks",
+    "mass fit of the selected sidebands: no function describes them (p = 1e-5), no significance": "cross-checks",
+    "calibration: 1 fold split(s): overdispersion 1 may be too small, let it be calibrated": "calibration",
+    "statistics: only 5.0 reference events pass": "statistics",
+    "limit: none, the background is uncertain by more than a factor e": "statistics",
+}
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_every_flag_puts_out_a_light_with_its_words_and_advice(flag):
+    hunt = dataclasses.replace(GOOD, flags=(flag,))
+    light = next(light for light in lights(summary(hunt)) if light.name == FLAGS[flag])
+    assert light.state == "doubt"
+    assert flag.partition(": ")[2] in light.sentence
+    assert light.advice
+    others = [x for x in lights(summary(hunt)) if x.name != FLAGS[flag]]
+    assert [x.state for x in others] == [x.state for x in lights(summary(GOOD)) if x.name != FLAGS[flag]]
+    assert "why     " + light.name in verdict(summary(hunt), "r")[2]
+
+
+def test_cross_checks_that_lie_far_below_are_a_doubt():
+    low = dataclasses.replace(GOOD, cross_checks=dataclasses.replace(CHECKS, z_mass_fit=1.2))
+    assert state("cross-checks", GOOD) == "good"
+    assert state("cross-checks", low) == "doubt"
+    none = dataclasses.replace(GOOD, cross_checks=dataclasses.replace(CHECKS, z_mass_fit=None, z_sequential=None))
+    assert state("cross-checks", none) == "missing"
+
+
+def test_an_excess_behind_the_selection_that_the_whole_region_does_not_hold_is_a_doubt():
+    """174 events in excess are part of 300 without a selection, and cannot be part of -600."""
+    assert state("inclusive", GOOD) == "good"
+    short = dataclasses.replace(GOOD, n_sr_expected=ExpectedEvents(value=18600.0, fit_error=120.0))
+    assert state("inclusive", short) == "doubt"
+
+
+def test_an_inclusive_excess_that_the_features_do_not_see_is_a_doubt():
+    quiet = dataclasses.replace(GOOD, n_obs=185, z_local=0.2, p_local=0.42)
+    assert state("inclusive", quiet) == "good"
+    loud = dataclasses.replace(quiet, n_sr_expected=ExpectedEvents(value=17000.0, fit_error=120.0))
+    assert state("inclusive", loud) == "doubt"
+
+
+def test_calibration_and_events():
+    calibrated = Config().as_dict()
+    calibrated["statistics"]["overdispersion"] = "calibrated"
+    assert state("calibration", GOOD) == "missing"
+    assert state("calibration", GOOD, config=calibrated) == "good"
+    doubtful = Intake(read=100, kept=50, dropped={}, duplicates=3, inputs=None, warnings=("tau: is -1 in 40 %",))
+    assert state("events", GOOD, intake=doubtful) == "doubt"
+    assert "tau: is -1" in verdict(summary(GOOD, intake=doubtful), "r")[2]
+
+
+def test_the_inclusive_count_is_compared_as_li_and_ma_do():
+    (found,) = inclusive_excess([GOOD])
+    assert isinstance(found, Inclusive)
+    assert found.z == z_profile(18000, 17700.0, 120.0)
+    untrusted = dataclasses.replace(GOOD, signal_yield=None)
+    assert inclusive_excess([untrusted])[0].z is None
+    assert inclusive_excess([dataclasses.replace(GOOD, n_sr=None)]) == ()
+
+
+def test_a_blind_verdict_says_from_where_on_it_would_be_an_excess():
+    blind = dataclasses.replace(
+        GOOD, n_sr=None, n_obs=None, n_obs_average=None, sigma=None, p_local=None, z_local=None, cross_checks=None, limit=None, signal_yield=None,
+        reference=None, waterfall=(), sculpting=None, oversampling=None,
+    )  # fmt: skip
+    wide = dataclasses.replace(blind, eps_bkg=0.1)
+    tight = dataclasses.replace(blind, eps_bkg=0.001)
+    lines = verdict(summary(wide, blind, tight, z_global=None), "r")
+    assert lines[0].startswith("BLIND   3300–3700 GeV   183.0 expected behind the selection (CATHODE, ε_B = 0.01)")
+    for z in (3, 5):
+        n = discovery_threshold(blind, z)
+        assert z_profile(n, 183.0, 183.0 * 0.053) == pytest.approx(z)
+        assert f"{z}σ from {int(n) + 1}" in lines[0]
+    assert "unblind" in lines[3] or "calibrate" in lines[3]
+
+
+def test_a_reference_method_is_never_quoted():
+    truth = dataclasses.replace(GOOD, method="supervised", p_local=1e-30, z_local=11.0)
+    assert quoted(summary(truth, GOOD)) is GOOD
+
+
+def test_a_quick_run_says_so_first():
+    config = Config(quick=True).as_dict()
+    lines = verdict(summary(GOOD, config=config), "r")
+    assert lines[0].startswith("QUICK, not for publication: ")
+    assert lines[3] == "next    the whole hunt, without --quick"
+
+
+def test_runs_side_by_side():
+    other = Config(seed=2).as_dict()
+    text = compare_runs(
+        summary(GOOD), summary(dataclasses.replace(GOOD, n_obs=300, z_local=4.0), config=other, run="second")
+    )
+    rows = [line.split() for line in text.splitlines()]
+    assert ["seed", "1", "2"] in rows
+    assert ["m3500_cathode_0.01", "357", "300", *["183.0", "±", "11.7", "183.0", "±", "11.7", "5.40", "4.00", "-1.40"]] in rows
+    assert "the same settings" in compare_runs(summary(GOOD), summary(GOOD))
+
+
+def test_limits_and_explanations_name_the_hunt():
+    assert "210.0      52.0  38.0 – 72.0  28.0 – 96.0" in describe_limits(summary(GOOD))
+    with pytest.raises(Exception, match="found no limits"):
+        describe_limits(summary(dataclasses.replace(GOOD, limit=None)))
+    text = explain(summary(GOOD))
+    assert "non-closure of the interpolation   5.40   -5.80" in text
+    assert "number of hunts, 6                 5.10   -0.30" in text
+    with pytest.raises(Exception, match=r"no hunt m3500_cathode_0\.1 \(did you mean m3500_cathode_0\.01\?\)"):
+        explain(summary(GOOD), "m3500_cathode_0.1")
