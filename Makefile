@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 UV ?= uv
 BIN = $(VENV)/bin
 
-.PHONY: help setup run calibrate test test-demo test-slurm full check format package docs lock clean
+.PHONY: help setup run calibrate test test-demo test-slurm full check format package docs lock site clean
 
 help:             ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -68,9 +68,13 @@ docs: setup       ## write what is generated: JSON schemas, config/README.md, do
 	$(BIN)/cathode schema config > config/schema.json
 	for name in summary overdispersion background_only injection limits; do $(BIN)/cathode schema $$name > schema/$$name.json; done
 	$(BIN)/python tools/write_docs.py
-	$(BIN)/python tools/update_readme.py
+	$(BIN)/python tools/update_numbers.py
 
 LOCK = $(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --quiet --no-annotate --no-header
+
+site: setup       ## the documentation as a site in docs/_build/html; warnings and broken links inside it are errors
+	$(BIN)/python -m sphinx --fail-on-warning --fresh-env --nitpicky --quiet docs docs/_build/html
+	@echo "site: $$(pwd)/docs/_build/html/index.html"
 
 lock:             ## pin what pyproject.toml asks for, keeping today's versions where they fit (needs uv)
 	$(LOCK) --output-file constraints.txt

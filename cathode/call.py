@@ -484,6 +484,7 @@ class Hunt:
             window=self.window,
             working_points=self.config.working_points,
             statistics=self.config.statistics,
+            quick=self.config.quick,
             seed=self.config.seed,
         )
         return of_window + draw_summary(self.summary, list(self.truth), [self.spectrum] if self.spectrum else [])

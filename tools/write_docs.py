@@ -1,10 +1,11 @@
-"""Write config/README.md, docs/api.md and the rooms in CONTRIBUTING.md from types and docstrings, or check that they are current.
+"""Write config/README.md, docs/api.md, docs/commands.md, docs/glossary.md and the rooms in CONTRIBUTING.md from types and docstrings, or check that they are current.
 
 python tools/write_docs.py [--check]
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import dataclasses
 import inspect
@@ -17,7 +18,9 @@ from types import FunctionType
 from typing import Any
 
 import cathode
+from cathode.commands.command import GROUPS
 from cathode.published import SCHEMAS
+from cathode.report.glossary import GLOSSARY
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,6 +38,13 @@ windows: {range: [2300, 8000], signal_regions: [[3300, 3700]]}
 An unknown key is an error that names the nearest one. Masses and energies are in GeV unless `data.mass_unit` says otherwise. More examples: `config/examples/`.
 
 Written by `make docs` from the code that reads it; `config/schema.json` holds the same for editors.
+"""
+
+COMMANDS_HEAD = """# Commands
+
+`cathode COMMAND --help` says the same. Exit codes: 0 done; 1 the run ended with failed jobs; 2 refused, in one line on standard error; 3 out of memory;
+130 stopped with Ctrl-C (the same command continues). `cathode completion bash` prints a script that completes all of it in a shell.
+Written by `make docs`.
 """
 
 API_HEAD = """# The package
@@ -193,7 +203,44 @@ def rooms() -> str:
     return f"{before}<!-- rooms -->\n{table}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
 
 
-PAGES = {"config/README.md": configuration, "docs/api.md": interface, "CONTRIBUTING.md": rooms}
+def commands() -> str:
+    """Every command with its flags."""
+    parts = [COMMANDS_HEAD]
+    for title, group in GROUPS.items():
+        parts.append(f"## {title[0].upper()}{title[1:]}\n")
+        for name, command in group.items():
+            parser = argparse.ArgumentParser(prog=f"cathode {name}", add_help=False)
+            command.add(parser)
+            parts.append(f"### `cathode {name}`\n\n{command.text[0].upper()}{command.text[1:]}.\n\n{_flags(parser)}")
+    return "\n".join(parts)
+
+
+def _flags(parser: argparse.ArgumentParser) -> str:
+    rows = []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            rows += [f"| `{choice.dest}` | {_cell(choice.help)} |" for choice in action._choices_actions]
+            continue
+        names = ", ".join(action.option_strings) or str(action.metavar or action.dest)
+        value = "" if not action.option_strings or action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
+        said = (action.help or "") + (f" One of {', '.join(map(str, action.choices))}." if action.choices else "")
+        rows.append(f"| `{names}{value}` | {_cell(said)} |")
+    table = "\n".join(["| argument | |", "|---|---|", *rows]) + "\n" if rows else ""
+    return table + (f"\n{parser.epilog}\n" if parser.epilog else "")
+
+
+def glossary() -> str:
+    """The report's glossary."""
+    return "# Glossary\n\n" + "\n".join(f"**{word}**\n: {meaning}\n" for word, meaning in GLOSSARY.items())
+
+
+PAGES = {
+    "config/README.md": configuration,
+    "docs/api.md": interface,
+    "docs/commands.md": commands,
+    "docs/glossary.md": glossary,
+    "CONTRIBUTING.md": rooms,
+}
 
 
 def main(check: bool) -> int:

@@ -36,6 +36,7 @@ KINDS = {
     "significance": "significance:draw_significance",
     "uncertainties": "significance:draw_uncertainties",
     "waterfall": "waterfall:draw_waterfall",
+    "appearing": "appearing:draw_appearing",
     "scan": "significance:draw_scan",
     "performance": "performance:draw_performance",
     "pulls": "calibration:draw_pulls",
@@ -66,7 +67,20 @@ class Drawing:
         """The matplotlib figure."""
         module, _, function = KINDS[self.kind].partition(":")
         draw: Callable[[dict[str, Any]], Figure] = getattr(import_module(f"cathode.plots.{module}"), function)
-        return in_style(draw, self.style)(self.numbers)
+        made = in_style(draw, self.style)(self.numbers)
+        if self.numbers.get("quick"):
+            made.text(
+                0.5,
+                0.5,
+                "quick, not for publication",
+                rotation=25,
+                ha="center",
+                va="center",
+                fontsize=26,
+                color="#B00000",
+                alpha=0.3,
+            )
+        return made
 
     def image(self, form: str) -> bytes:
         """The figure as `pdf`, `png` or `svg`. No dates: equal numbers give equal bytes."""
@@ -164,6 +178,11 @@ def draw_note(numbers: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(7, 1.6))
     figure.text(0.02, 0.5, numbers["note"], va="center", fontsize=11, parse_math=False)
     return figure
+
+
+def mark(drawings: list[Drawing], quick: bool) -> list[Drawing]:
+    """The drawings, in a `quick` run with a mark across each."""
+    return [replace(one, numbers=one.numbers | {"quick": True}) for one in drawings] if quick else drawings
 
 
 def as_files(drawings: Iterable[Drawing]) -> Figures:

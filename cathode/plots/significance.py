@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from scipy.stats import norm
 
 from cathode.classifier.methods import is_reference
-from cathode.plots.drawing import Drawing, as_files, attempt, drawing
+from cathode.plots.drawing import Drawing, as_files, attempt, drawing, mark
 from cathode.plots.performance import performance
 from cathode.plots.spectrum import spectrum_scan
 from cathode.plots.style import DATA, WORKING_POINT_COLOURS, array, colour_of, eps_text, name_of, poisson_errors, title
@@ -53,7 +53,7 @@ def draw_summary(summary: Summary, truth: list[Truth], spectrum: list[SpectrumSc
         drawings.append(attempt("scan", scan, hunts, summary))
     if spectrum:
         drawings.append(attempt("spectrum_scan", spectrum_scan, spectrum))
-    return [*drawings, *performance(truth)]
+    return mark([*drawings, *performance(truth)], bool(summary.config.get("quick")))
 
 
 def _leading(hunts: Sequence[HuntResult]) -> tuple[list[HuntResult], str]:

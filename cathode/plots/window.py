@@ -10,7 +10,7 @@ from cathode.density.ensemble import DensityEnsemble
 from cathode.events import Events, Template
 from cathode.inference.closure import Closure
 from cathode.plots.closure import closure_forest, sideband_ratio
-from cathode.plots.drawing import Drawing, as_files, attempt
+from cathode.plots.drawing import Drawing, as_files, attempt, mark
 from cathode.plots.features import selected_features, sideband_features, signal_region_features
 from cathode.plots.scores import score_distribution
 from cathode.plots.spectrum import mass_spectrum, selected_spectrum
@@ -33,6 +33,7 @@ def plot_window(
     window: Window,
     working_points: tuple[float, ...],
     statistics: StatisticsSettings,
+    quick: bool,
     seed: int,
 ) -> Figures:
     """Mass spectra, features, scores and closure of one window; signal-region plots are left out when blind."""
@@ -48,6 +49,7 @@ def plot_window(
             window=window,
             working_points=working_points,
             statistics=statistics,
+            quick=quick,
             seed=seed,
         )
     )
@@ -65,6 +67,7 @@ def draw_window(
     window: Window,
     working_points: tuple[float, ...],
     statistics: StatisticsSettings,
+    quick: bool,
     seed: int,
 ) -> list[Drawing]:
     """The drawings of `plot_window`."""
@@ -96,7 +99,7 @@ def draw_window(
             drawings.append(
                 attempt(f"{method}_features_selected", selected_features, events, template, s, working_points, eps)
             )
-    return drawings
+    return mark(drawings, quick)
 
 
 def of_experiment(statistics: StatisticsSettings) -> dict[str, Any] | None:

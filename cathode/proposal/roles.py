@@ -140,6 +140,8 @@ def _describe(name: str, seen: Array, whole: bool, values: Array, mass: Array) -
         )
         keep = f"{keep} and {condition}" if keep else condition
         seen, mass = seen[~missing], mass[~missing]
+    if keep and ("\n" in name or "\r" in name or "`" in name):
+        return Described(name, "left out", "some events have none, and no expression can name it", values=seen)
     described = Described(name, "feature", keep=keep, values=seen)
     notes = [f"{1 - len(seen) / n:.2g} of the events have none and are dropped"] if keep else []
     distinct, counts = np.unique(seen, return_counts=True)

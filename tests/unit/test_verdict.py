@@ -188,7 +188,12 @@ def test_runs_side_by_side():
     )
     rows = [line.split() for line in text.splitlines()]
     assert ["seed", "1", "2"] in rows
-    assert ["m3500_cathode_0.01", "357", "300", *["183.0", "±", "11.7", "183.0", "±", "11.7", "5.40", "4.00", "-1.40"]] in rows
+    assert [
+        "m3500_cathode_0.01",
+        "357",
+        "300",
+        *["183.0", "±", "11.7", "183.0", "±", "11.7", "5.40", "4.00", "-1.40"],
+    ] in rows
     assert "the same settings" in compare_runs(summary(GOOD), summary(GOOD))
 
 

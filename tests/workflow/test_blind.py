@@ -34,9 +34,9 @@ def hidden(m: pd.Series) -> np.ndarray:
 
 def table(way: int) -> pd.DataFrame:
     """The same visible events, in the same order; between them other numbers of hidden ones with other features, some of which repeat or are odd."""
-    visible = toy_table(9000, 0, 1)
+    visible = toy_table(16000, 0, 1)
     visible = visible[~hidden(visible.m)].drop(columns="label")
-    inside = toy_table((4000, 9000)[way], 900 * way, 2 + way)
+    inside = toy_table((7000, 16000)[way], 900 * way, 2 + way)
     inside = inside[hidden(inside.m)].drop(columns="label")
     if way:
         inside.loc[inside.index[:200], ["b", "c"]] = [999.0, np.nan]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -65,12 +68,152 @@ def test_a_hunt_runs_in_the_folder_that_it_is_called_in(installed, folder):
     run = cathode(installed, folder, "hunt", "my.yaml", "--cores", "1", "--", "--until", "prepare")
     assert run.returncode == 0, run.stderr[-3000:]
     assert (folder / "results" / "toy" / "events.parquet").is_file()
-    assert "report:" not in run.stderr  # there is none yet
+    assert "report " not in run.stderr  # there is none yet
     shown = cathode(installed, folder, "show", "results/toy/events.parquet")
     assert "cathode/events/" in shown.stdout
     kept = json.loads((folder / "results" / "toy" / "intake.json").read_text())["content"]["kept"]
     assert 2500 < kept < 3150
     assert f"{kept} rows" in shown.stdout
+
+
+@pytest.fixture(scope="module")
+def hunted(installed, tmp_path_factory):
+    """A whole hunt, and what it said."""
+    folder = tmp_path_factory.mktemp("hunted")
+    toy_table(12000, 150, 1).to_parquet(folder / "events.parquet")
+    (folder / "my.yaml").write_text(yaml.safe_dump(CONFIG))
+    return folder, cathode(installed, folder, "hunt", "my.yaml", "--cores", "2")
+
+
+def test_a_hunt_says_little_and_ends_with_a_verdict(hunted):
+    folder, run = hunted
+    lines = run.stderr.splitlines()
+    assert run.returncode == 0, run.stderr
+    assert len(lines) + len(run.stdout.splitlines()) <= 40
+    summary = json.loads((folder / "results" / "toy" / "summary.json").read_text())
+    best = min((h for h in summary["hunts"] if h["method"] != "supervised"), key=lambda h: h["p_local"])
+    assert f"{best['z_local']:.1f}σ local, {summary['z_global']:.1f}σ global" in lines[-5]
+    assert [line.split()[0] for line in lines[-4:]] == ["trust", "why", "next", "report"]
+    assert lines[-1].endswith(str(folder / "results" / "toy" / "report.html"))
+    assert any("jobs" in line and "left" in line for line in lines)
+
+
+def test_a_finished_hunt_says_its_verdict_again_at_once(installed, hunted):
+    folder, first = hunted
+    again = cathode(installed, folder, "hunt", "my.yaml", "--cores", "2")
+    assert again.returncode == 0
+    assert again.stderr.splitlines()[-5:] == first.stderr.splitlines()[-5:]
+
+
+def test_readers_of_the_finished_run(installed, hunted):
+    folder, _ = hunted
+    assert "non-closure of the interpolation" in cathode(installed, folder, "why").stdout
+    assert "95 % CLs" in cathode(installed, folder, "limit", "toy").stdout
+    assert "the same settings" in cathode(installed, folder, "compare", "toy", "my.yaml").stdout
+    drawn = cathode(
+        installed,
+        folder,
+        "plot",
+        "results/toy/plots/m3000_cathode_selected_spectrum.json",
+        "--style",
+        "CMS",
+        "--out",
+        "b.svg",
+    )
+    assert drawn.returncode == 0, drawn.stderr
+    assert (folder / "b.svg").read_bytes()[:5] == b"<?xml"
+    twice = cathode(installed, folder, "plot", "results/toy/plots/significance.json", "--out", "b.svg")
+    assert (twice.returncode, "is there already" in twice.stderr) == (2, True)
+    absent = cathode(installed, folder, "why", "nothing")
+    assert (absent.returncode, "found no summary.json" in absent.stderr) == (2, True)
+
+
+def test_an_export_has_what_a_paper_needs_and_its_limit_can_be_computed(installed, hunted):
+    folder, _ = hunted
+    run = cathode(installed, folder, "export", "toy", "paper")
+    assert run.returncode == 0, run.stderr
+    out = folder / "paper"
+    assert {p.name for p in out.iterdir()} == {
+        "tables.tex",
+        "method.txt",
+        "references.bib",
+        "figures",
+        "workspaces",
+        "hepdata",
+    }
+    assert len(list((out / "figures").glob("*.pdf"))) >= 10
+    assert (out / "hepdata" / "submission.tar.gz").stat().st_size > 1000
+    hunts = json.loads((folder / "results" / "toy" / "summary.json").read_text())["hunts"]
+    tables = (out / "tables.tex").read_text()
+    assert all(f"${h['n_bkg']:.1f} \\pm {h['sigma']['total']:.1f}$" in tables for h in hunts)
+    text = (out / "method.txt").read_text()
+    assert "4 pseudo signal regions" in text
+    assert "2 bootstrap replicas with 2 initialisations each" in text
+    readme = (out / "workspaces" / "README.md").read_text()
+    code = re.search(r"```python\n(.*?)```", readme, re.S)[1]
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=out / "workspaces", capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr
+    expected = float(re.search(r"# (\d+), on this grid", code)[1])
+    assert float(found.stdout) == pytest.approx(expected, rel=0.03, abs=1)
+    assert cathode(installed, folder, "export", "toy", "paper").returncode == 2
+
+
+def test_a_quick_hunt_is_marked_in_every_output_and_leaves_the_other_alone(installed, hunted):
+    folder, _ = hunted
+    before = (folder / "results" / "toy" / "summary.json").read_bytes()
+    run = cathode(installed, folder, "hunt", "my.yaml", "--cores", "2", "--quick")
+    assert run.returncode == 0, run.stderr
+    quick = folder / "results" / "toy-quick"
+    summary = json.loads((quick / "summary.json").read_text())
+    assert run.stderr.splitlines()[-5].startswith("QUICK, not for publication")
+    assert all(
+        "quick: a first look with the smallest ensembles, not for publication" in h["flags"] for h in summary["hunts"]
+    )
+    assert {h["method"] for h in summary["hunts"]} == {"cathode"}
+    assert "Not for publication" in (quick / "report.html").read_text()
+    assert (folder / "results" / "toy" / "summary.json").read_bytes() == before
+    refused = cathode(installed, folder, "export", "toy-quick", "quick_paper")
+    assert (refused.returncode, (folder / "quick_paper").exists()) == (2, False)
+    for figure in (quick / "plots").glob("*.json"):
+        assert json.loads(figure.read_text())["quick"], figure
+
+
+def test_a_hunt_that_is_stopped_says_so_in_one_line_and_continues(installed, folder):
+    toy_table(12000, 150, 1).to_parquet(folder / "events.parquet")
+    (folder / "my.yaml").write_text(yaml.safe_dump(CONFIG))
+    command = [sys.executable, "-P", "-m", "cathode", "hunt", "my.yaml", "--cores", "1"]
+    environment = os.environ | {"PYTHONPATH": str(installed), "COLUMNS": "200"}
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("results/toy/m3000/density.npz")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1].splitlines()
+    assert process.returncode == 130
+    assert said[-1] == "stopped; the same command continues where this one was"
+    assert not any("Traceback" in line for line in said)
+    again = cathode(installed, folder, "hunt", "my.yaml", "--cores", "2", "--", "--until", "select")
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_hunt_with_a_failed_job_names_it_in_few_lines(installed, folder):
+    toy_table(12000, 150, 1).to_parquet(folder / "events.parquet")
+    (folder / "my.yaml").write_text(yaml.safe_dump(CONFIG))
+    assert cathode(installed, folder, "hunt", "my.yaml", "--cores", "2", "--", "--until", "fit_density").returncode == 0
+    density = folder / "results" / "toy" / "m3000" / "density.npz"
+    when = density.stat()
+    density.write_bytes(density.read_bytes()[:-100])
+    os.utime(density, ns=(when.st_atime_ns, when.st_mtime_ns))
+    run = cathode(installed, folder, "hunt", "my.yaml", "--cores", "1")
+    assert run.returncode == 1
+    said = run.stderr.splitlines()
+    assert "failed:" in said
+    assert any("density.npz" in line and "see results/toy/logs" in line for line in said)
+    assert len(said) <= 40
 
 
 @pytest.mark.parametrize(

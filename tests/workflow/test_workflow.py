@@ -89,6 +89,7 @@ def done(tmp_path_factory):
     toy_table(12000, 150, 1).to_parquet(folder / "events.parquet")
     first = snakemake(folder, "--cores", "2")
     assert first.returncode == 0, first.stderr[-3000:]
+    assert re.search(r"σ local, .*σ global.*\ntrust .*\nwhy .*\nnext .*\nreport ", first.stderr)
     return folder
 
 

@@ -1,6 +1,6 @@
-"""Write the tables of README.md from results/reference/, or check that they are current.
+"""Write the tables of README.md and docs/, and the picture of the bump, from results/reference/, or check that they are current.
 
-python tools/update_readme.py [--check]
+python tools/update_numbers.py [--check]
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from scipy.stats import kstest
+
+from cathode.plots.drawing import read_drawing
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
@@ -38,6 +40,11 @@ def hunts() -> str:
         for h in _read("demo.json")["hunts"]
     ]  # fmt: skip
     return _table(["method", "ε_B", "observed", "expected", "z", "Li–Ma", "true signal"], rows)
+
+
+def hunts_short() -> str:
+    """The rows of the first method."""
+    return "\n".join(line for line in hunts().splitlines() if not line.startswith("| CWoLa"))
 
 
 def models() -> str:
@@ -170,6 +177,7 @@ def scale() -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "hunts": hunts,
+    "hunts_short": hunts_short,
     "models": models,
     "lhco": lhco,
     "lhco_null": lhco_null,
@@ -180,8 +188,12 @@ BLOCKS: dict[str, Callable[[], str]] = {
 }
 
 
+PAGES = ("README.md", "docs/numbers.md", "docs/calibration.md")
+PICTURE = "docs/images/bump.svg"
+
+
 def updated(text: str) -> str:
-    """README with every table rebuilt."""
+    """A page with every table rebuilt."""
     for name, build in BLOCKS.items():
         if f"<!-- numbers: {name} -->" not in text:
             continue
@@ -191,15 +203,27 @@ def updated(text: str) -> str:
     return text
 
 
+def picture() -> bytes:
+    """The bump appearing, from the figures of the default hunt."""
+    drawn = read_drawing((REFERENCE / "bump.json").read_text(encoding="utf-8"), "bump.json")
+    return drawn.image("svg")
+
+
 def main() -> int:
     """Write or check; exit code 1 when out of date."""
-    path = ROOT / "README.md"
-    text = path.read_text(encoding="utf-8")
-    new = updated(text)
-    if "--check" in sys.argv:
-        return int(new != text)
-    path.write_text(new, encoding="utf-8")
-    return 0
+    check, stale = "--check" in sys.argv, 0
+    for path in (ROOT / name for name in PAGES):
+        text = path.read_text(encoding="utf-8")
+        new = updated(text)
+        stale |= int(new != text)
+        if not check:
+            path.write_text(new, encoding="utf-8")
+    image = ROOT / PICTURE
+    stale |= int(not image.exists() or image.read_bytes() != picture())
+    if not check:
+        image.parent.mkdir(exist_ok=True)
+        image.write_bytes(picture())
+    return stale if check else 0
 
 
 if __name__ == "__main__":
