@@ -1,6 +1,7 @@
 """Reduce summaries of runs to the small reference files behind README.md.
 
     python tools/reference.py OUT.json SUMMARY.json [SUMMARY.json ...]
+    python tools/reference.py --bump OUT.json RUN      the picture of README.md, from a run's plots/
 
 One run gives an object, several give a list sorted by signal (descending) and seed.
 """
@@ -8,6 +9,9 @@ One run gives an object, several give a list sorted by signal (descending) and s
 import json
 import sys
 from pathlib import Path
+
+from cathode.plots.appearing import appearing
+from cathode.plots.drawing import read_drawing
 
 
 def reduce(path: str) -> dict[str, object]:
@@ -33,5 +37,18 @@ def main(out: str, *paths: str) -> None:
     Path(out).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
+def bump(out: str, run: str) -> None:
+    """Write the numbers of the picture."""
+    plots = Path(run) / "plots"
+    paths = [
+        next(iter(sorted(plots.glob(f"*_{kind}.json")))) for kind in ("mass_spectrum", "cathode_selected_spectrum")
+    ]
+    drawn = appearing(*(read_drawing(path.read_text(encoding="utf-8"), str(path)) for path in paths))
+    Path(out).write_text(drawn.json(), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1:2] == ["--bump"]:
+        bump(*sys.argv[2:])
+    else:
+        main(*sys.argv[1:])

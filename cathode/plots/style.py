@@ -74,6 +74,11 @@ def name_of(method: str) -> str:
     return find_method(method).label
 
 
+def parameters(style: str | None = None) -> dict[str, Any]:
+    """Matplotlib's parameters of one of the `STYLES`, at our sizes."""
+    return dict(getattr(mh.style, style or STYLES[0])) | _SIZES
+
+
 def in_style(function: F, style: str | None = None) -> F:
     """Run `function` in the style of the figures, whatever the user's matplotlib is set to, which is left as it was."""
 
@@ -81,7 +86,7 @@ def in_style(function: F, style: str | None = None) -> F:
     def run(*arguments: Any, **keywords: Any) -> Any:
         with mpl.rc_context():
             mpl.rcdefaults()
-            mpl.rcParams.update(cast(Any, getattr(mh.style, style or STYLES[0]) | _SIZES))
+            mpl.rcParams.update(cast(Any, parameters(style)))
             return function(*arguments, **keywords)
 
     return cast(F, run)

@@ -36,5 +36,6 @@ def draw_waterfall(d: dict[str, Any]) -> Figure:
     ax.set_yticks(rows, [stage["source"] for stage in stages])
     ax.tick_params(axis="y", which="minor", left=False, right=False)
     ax.set_xlabel("Significance [standard deviations]")
-    ax.margins(x=0.14)
+    values = [0.0, *(stage["z"] for stage in stages)]
+    ax.set_xlim(min(values) * 1.05, max(max(values), 1.0) * 1.14)
     return figure

@@ -278,7 +278,8 @@ def test_names_of_columns_cannot_write_into_the_configuration(name, tmp_path, mo
 def test_a_pair_has_the_mass_of_its_four_vectors():
     r = np.random.default_rng(9)
     n = 1000
-    columns, p = {}, np.zeros((4, n))
+    columns: dict[str, np.ndarray] = {}
+    p = np.zeros((4, n))
     for k in ("1", "2"):
         pt, eta, phi, m = r.exponential(20, n) + 1, r.normal(0, 1, n), r.uniform(-3, 3, n), r.exponential(5, n)
         columns |= {f"pt{k}": pt, f"eta{k}": eta, f"phi{k}": phi, f"mass{k}": m}

@@ -60,7 +60,7 @@ def summary(*hunts: HuntResult, z_global: float | None = 5.1, **changes: object)
         inclusive=inclusive_excess(hunts),
         hunts=hunts,
     )
-    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(made, **changes)
 
 
 def state(name: str, *hunts: HuntResult, **changes: object) -> str:

@@ -1,0 +1,48 @@
+"""Every kind of figure against its picture; `pytest --mpl-generate-path=tests/figures/baseline tests/figures` makes them anew, to be looked at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+from matplotlib.figure import Figure
+
+from cathode.plots.drawing import KINDS, read_drawing
+from cathode.plots.style import STYLES, parameters
+
+NUMBERS = Path(__file__).parent / "numbers"
+FILES = sorted(path.stem for path in NUMBERS.glob("*.json"))
+KEEP = {"style": parameters(), "tolerance": 6, "savefig_kwargs": {"dpi": 55}}
+
+
+def drawn(name: str, style: str | None = None) -> Figure:
+    return read_drawing((NUMBERS / f"{name}.json").read_text(), name, style).figure
+
+
+def test_every_kind_has_a_baseline():
+    assert {json.loads((NUMBERS / f"{name}.json").read_text())["figure"] for name in FILES} == set(KINDS)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.mpl_image_compare(**KEEP)
+def test_figures_look_as_they_did(name):
+    return drawn(name)
+
+
+@pytest.mark.mpl_image_compare(**KEEP | {"style": parameters("CMS")})
+def test_in_the_style_of_an_experiment():
+    return drawn("selected_spectrum", "CMS")
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_no_text_is_cut_and_no_legend_lies_on_data(style):
+    """Texts inside the picture that is saved; the legend of the bump above its highest point."""
+    with mpl.rc_context(parameters(style)):
+        figure = drawn("selected_spectrum", style)
+        figure.canvas.draw()
+        main = figure.axes[0]
+        legend = main.get_legend().get_window_extent()
+        highest = max(line.get_window_extent().y1 for line in main.get_lines() if line.get_marker() == "o")
+        assert legend.y0 > highest
