@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -58,13 +59,34 @@ def run_workflow(
     command += ["--workflow-profile", profile] if profile else []
     command += [] if profile and cores == "all" else ["--cores", cores]
     command += ["--configfile", config] if config else []
-    command += ["--config", "quick=True"] if quick else []
     command += ["--dry-run"] if dry_run else []
-    command += arguments
+    command += ["--quiet", "rules"] if dry_run and not verbose else []
+    command += _with_quick(arguments) if quick else arguments
     environment = os.environ | _cache()
-    if verbose or dry_run:
+    if verbose:
         return subprocess.run(command, check=False, env=environment).returncode
+    if dry_run:
+        return _say_plan(subprocess.run(command, check=False, env=environment, capture_output=True, text=True))
     return _run_watched(command, environment, loaded, cpu_count() if cores == "all" else int(cores))
+
+
+def _with_quick(arguments: Sequence[str]) -> list[str]:
+    """Arguments for Snakemake with `quick` among the keys that they set: of two --config it takes the last alone."""
+    given = [i for i, word in enumerate(arguments) if word in ("--config", "-C")]
+    place = given[-1] + 1 if given else len(arguments)
+    head = list(arguments[:place]) if given else [*arguments, "--config"]
+    return [*head, "quick=True", *arguments[place:]]
+
+
+def _say_plan(run: subprocess.CompletedProcess[str]) -> int:
+    """Print how many jobs of each rule would run, of all that Snakemake says of it; where it fails, its last words."""
+    said = f"{run.stdout}\n{run.stderr}"
+    table = re.search(r"^Job stats:\n(?:.+\n)+", said, re.M)
+    if run.returncode:
+        sys.stderr.write("\n".join([line for line in said.splitlines() if line.strip()][-_LAST_WORDS:]) + "\n")
+    else:
+        sys.stdout.write(f"{table[0]}-v says more\n" if table else "nothing to do: the run is whole\n")
+    return run.returncode
 
 
 def _run_watched(command: list[str], environment: dict[str, str], config: Config, cores: int) -> int:
