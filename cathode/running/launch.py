@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -11,9 +12,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from joblib import cpu_count
 from rich.console import Console
@@ -27,6 +29,8 @@ from cathode.running.feed import FEED
 from cathode.running.live import Screen
 
 _PACKAGE = Path(__file__).parents[1]
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PATIENCE = 60  # seconds that a run may take to end its jobs
 _LAST_WORDS = 15  # lines of Snakemake's, where a run ends without a word of ours
 
 
@@ -90,43 +94,85 @@ def _say_plan(run: subprocess.CompletedProcess[str]) -> int:
 
 
 def _run_watched(command: list[str], environment: dict[str, str], config: Config, cores: int) -> int:
-    """Run Snakemake behind a screen. What it says is in its own log, and its last words are shown where it fails without ours."""
+    """Run Snakemake behind a screen. What it says is in its own log, and its last words are shown where it fails without ours.
+
+    It and its jobs are a session of their own, so that Ctrl-C reaches this process alone, which passes it on once; a second one, or a
+    minute, ends them at once.
+    """
     board, console = Board(cores), Console(stderr=True, highlight=False)
     read, write = os.pipe()
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     said = False
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         process = subprocess.Popen(
-            command, env=environment | {FEED: str(write)}, pass_fds=[write], stdout=output, stderr=output
+            command,
+            env=environment | {FEED: str(write)},
+            pass_fds=[write],
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
         os.close(write)
-        threading.Thread(target=_read_into, args=(os.fdopen(read, encoding="utf-8"), lines), daemon=True).start()
-        stopped = 0
-        with Screen(board, console).open() as screen:
+        reader = threading.Thread(target=_read_into, args=(os.fdopen(read, encoding="utf-8"), lines), daemon=True)
+        reader.start()
+        with _Stop(process) as stop, Screen(board, console).open() as screen:
             while True:
                 try:
                     line = lines.get(timeout=0.5)
-                    if line is None:
-                        break
+                except queue.Empty:
+                    line = ""
+                if line is None or process.poll() is not None:
+                    break
+                if line:
                     ended = board.take(message := json.loads(line))
                     said = said or message["event"] == "said"
                     if ended == "prepare" or message["event"] == "plan":
                         board.estimate = _estimate(config)
-                except queue.Empty:
-                    pass
-                except KeyboardInterrupt:  # Snakemake has got it too, and ends its jobs
-                    stopped += 1
-                    if stopped > 1:
-                        process.send_signal(signal.SIGKILL)
-                    continue
                 screen.moved()
-        code = process.wait()
-        if stopped:
+                stop.insist()
+            code = process.wait()
+            reader.join(timeout=5)
+            while not lines.empty() and (line := lines.get()):  # what was said last
+                board.take(message := json.loads(line))
+                said = said or message["event"] == "said"
+            screen.moved()
+        if stop.asked:
             console.print("stopped; the same command continues where this one was")
             return 130
         if code and not said:
             console.print(_last_words(output), markup=False, soft_wrap=True)
     return code
+
+
+class _Stop:
+    """Ctrl-C, a closed terminal and a request to end, passed on to a process and all that it started."""
+
+    def __init__(self, process: subprocess.Popen[bytes]):
+        self.process, self.asked, self._since = process, 0, 0.0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Stop:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._ask) for number in _ENDS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.asked += 1
+        self._since = self._since or time.monotonic()
+        self._send(signal.SIGINT if self.asked == 1 else signal.SIGKILL)
+
+    def insist(self) -> None:
+        """End what does not end by itself."""
+        if self.asked and time.monotonic() > self._since + _PATIENCE:
+            self._send(signal.SIGKILL)
+
+    def _send(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
 
 def _read_into(feed: IO[str], lines: queue.SimpleQueue[str | None]) -> None:
