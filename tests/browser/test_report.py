@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 from conftest import toy_table
+from linear_density import LinearDensity
 
 import cathode
 from cathode.classifier.settings import TreeSettings
@@ -21,7 +22,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 
 LIGHT = {
     "mass": "m", "features": ["a", "b", "c"], "range": (2000, 5000), "label": "label", "methods": ("cathode", "cwola"), "working_points": (0.1, 0.02),
-    "background": cathode.DensitySettings(bootstraps=2, seeds=2),
+    "density": LinearDensity, "background": cathode.DensitySettings(bootstraps=2, seeds=2),
     "classifier": cathode.ClassifierSettings(folds=2, members=4, splits=1, boosted_trees=TreeSettings(trees=10)),
     "closure": cathode.ClosureSettings(windows=4), "progress": False, "identifiers": ["event"],
 }  # fmt: skip

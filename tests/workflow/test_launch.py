@@ -193,14 +193,14 @@ def test_a_hunt_that_is_stopped_says_so_in_one_line_and_continues(installed, fol
         command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     deadline = time.monotonic() + 60
-    while not list(folder.glob("results/toy/m3000/density.npz")) and time.monotonic() < deadline:
+    while not list(folder.glob("results/toy/events.parquet")) and time.monotonic() < deadline:
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGINT)
     said = process.communicate(timeout=60)[1].splitlines()
     assert process.returncode == 130
     assert said[-1] == "stopped; the same command continues where this one was"
     assert not any("Traceback" in line for line in said)
-    again = cathode(installed, folder, "hunt", "my.yaml", "--cores", "2", "--", "--until", "make_template")
+    again = cathode(installed, folder, "hunt", "my.yaml", "--cores", "2", "--", "--until", "fit_density")
     assert again.returncode == 0, again.stderr
 
 
