@@ -17,7 +17,6 @@ import yaml
 from conftest import ROOT, toy_table
 from test_workflow import CONFIG, planned
 
-
 # few jobs: what is tested is what a hunt says, and each job costs seconds to start
 SMALL = CONFIG | {"methods": ["cathode"], "closure": CONFIG["closure"] | {"per_job": 4}, "injection": {}}
 
