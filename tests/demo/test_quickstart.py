@@ -34,7 +34,7 @@ def test_it_runs_and_finds_the_signal(tmp_path: Path):
     }
     assert {text for text, data in shown.items() if "image/png" in data} == {"h.plot.bump()", "h.plot.closure()"}
     (hunt,) = (data for text, data in shown.items() if "cathode.hunt(" in text)
-    z = float(re.search(r"largest significance ([-\d.]+)σ local", hunt["text/html"]).group(1))
+    z = float(re.search(r"expected \(.*?\)   ([-\d.]+)σ local", hunt["text/html"]).group(1))
     assert z > 3
     assert float(re.search(r"s_obs=([\d.]+)", shown["h.limit()"]["text/plain"]).group(1)) > 0
     assert shown["h.selected"]["text/html"].startswith("<div>")
