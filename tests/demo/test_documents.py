@@ -41,7 +41,7 @@ def shortened(command: str) -> str:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("documents")
-    toy_table(12000, 150, 1).drop(columns="label").rename(columns={"m": "mass"}).to_csv(
+    toy_table(9000, 120, 1).drop(columns="label").rename(columns={"m": "mass"}).to_csv(
         path / "events.csv", index=False
     )
     return path
@@ -69,7 +69,7 @@ def test_commands_and_snippets_run_as_they_stand(page, folder):
                 {"data": {"source": "files", "files": ["x.csv"]}, **keys} if "data" not in keys else with_files(keys)
             )
         else:
-            preamble = "import cathode; df = cathode.load_demo()[:40000]\n" if "(df," in text else ""
+            preamble = "import cathode; df = cathode.load_demo()[:25000]\n" if "(df," in text else ""
             run = subprocess.run([sys.executable, "-P", "-c", preamble + text], cwd=folder, capture_output=True, text=True, check=False)  # fmt: skip
             assert run.returncode == 0, (text, run.stderr[-2000:])
 
