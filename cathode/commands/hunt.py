@@ -49,7 +49,7 @@ def _launch(parser: argparse.ArgumentParser, *, example: str, target: str | None
         if arguments.cores != "all" and not (arguments.cores.isdecimal() and int(arguments.cores) > 0):
             raise ConfigError(f"--cores: found {arguments.cores}, expected a number of jobs, or all")
         folder = Path(load_config(config, quick=quick).folder)
-        before = _written(folder / "summary.json")
+        was_there = (folder / "summary.json").exists()
         code = run_workflow(
             config,
             cores=arguments.cores,
@@ -60,13 +60,9 @@ def _launch(parser: argparse.ArgumentParser, *, example: str, target: str | None
             verbose=arguments.verbose,
             arguments=arguments.rest,
         )
-        finished = (folder / "report.html").exists() and (before is None or not arguments.rest)
+        finished = (folder / "report.html").exists() and not (was_there and arguments.rest)
         if code == 0 and target is None and not arguments.dry_run and not arguments.verbose and finished:
             print("\n".join(verdict_of_run(folder)), file=sys.stderr)
         return code
 
     return run
-
-
-def _written(path: Path) -> float | None:
-    return path.stat().st_mtime if path.exists() else None

@@ -112,7 +112,7 @@ def prepare_events(
     mass = numbers(read[data.mass], data.mass, row, where, say_row=not blinded) * data.unit
     drawn = data.label is not None and injection.n_signal is not None  # from the signal of the whole range
     if blinded and not drawn:
-        visible = _outside(mass, blinded)
+        visible = outside(mass, blinded)
         row, mass = row[visible], mass[visible]
     check_unit(mass, mass_range, where, data.mass_unit)
     inside = in_interval(mass, mass_range)
@@ -143,7 +143,7 @@ def prepare_events(
     elif injection.n_signal is not None:
         raise DataError("injection.n_signal: expected data.label to name the truth column, found none")
     if blinded and drawn and label is not None:
-        visible = _outside(mass, blinded)
+        visible = outside(mass, blinded)
         row, mass, left_out, label = row[visible], mass[visible], left_out[visible], label[visible]
     features = np.empty((len(row), len(data.features)))
     for j, name in enumerate(data.features):
@@ -182,7 +182,8 @@ def prepare_events(
     return Prepared(events=events, labels=labels, spare=spare, intake=intake)
 
 
-def _outside(mass: NDArray[np.float64], intervals: tuple[Interval, ...]) -> NDArray[np.bool_]:
+def outside(mass: NDArray[np.float64], intervals: tuple[Interval, ...]) -> NDArray[np.bool_]:
+    """Which masses lie in none of the intervals."""
     return np.asarray(~np.any([in_interval(mass, interval) for interval in intervals], axis=0))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cathode.plots.drawing import Drawing, drawing
+from cathode.plots.spectrum import INSIDE
 from cathode.plots.style import DATA, FIT, SIGNAL_REGION, TEMPLATE, array, data_points, eps_text
 
 
@@ -33,7 +34,7 @@ def draw_appearing(d: dict[str, Any]) -> Figure:
     for ax, eps in zip(axes[1:], points, strict=True):
         point = after["points"][eps]
         widths = edges[:, 1] - edges[:, 0]
-        unit = (after["signal_region"][1] - after["signal_region"][0]) / 8
+        unit = (after["signal_region"][1] - after["signal_region"][0]) / INSIDE
         data_points(ax, edges.mean(axis=1), array(point["counts"]), unit / widths)
         if fit := point.get("fit"):
             ax.plot(array(after["masses"]), array(fit["curve"]) * unit, color=FIT, lw=1.6)

@@ -37,7 +37,7 @@ from cathode.results import HuntResult
 from cathode.spectrum.scan import SpectrumScan
 from cathode.stats.counting import z_value
 
-_INSIDE = 8  # bins in the signal region
+INSIDE = 8  # bins in the signal region
 
 
 def mass_spectrum(
@@ -109,7 +109,7 @@ def selected_spectrum(
     first = scores.splits[0]
     side, inside = events.mass[events.at(first.side_row)], events.mass[events.at(first.row)]
     low, high = window.signal
-    inner = np.linspace(low, high, _INSIDE + 1)
+    inner = np.linspace(low, high, INSIDE + 1)
     edges = np.concatenate([sideband_bins(side, window), np.stack([inner[:-1], inner[1:]], axis=1)])
     edges = edges[np.argsort(edges[:, 0])]
     widths = edges[:, 1] - edges[:, 0]
@@ -159,7 +159,7 @@ def draw_selected_spectrum(d: dict[str, Any]) -> Figure:
     point, (low, high) = d["points"][d["shown"]], d["signal_region"]
     edges, counts, masses = np.array(d["edges"]), array(point["counts"]), array(d["masses"])
     centres, widths = edges.mean(axis=1), edges[:, 1] - edges[:, 0]
-    unit = (high - low) / _INSIDE
+    unit = (high - low) / INSIDE
     figure, main, ratio = with_ratio()
     data_points(main, centres, counts, unit / widths, widths, label=f"Data, {eps_text(float(d['shown']))}")
     expected, sigma = (point[key] or 0.0 for key in ("n_bkg", "sigma"))

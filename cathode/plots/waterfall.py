@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,12 @@ from matplotlib.figure import Figure
 
 from cathode.plots.drawing import Drawing, drawing
 from cathode.plots.style import colour_of
-from cathode.results import SOURCES, HuntResult, Stage
+from cathode.results import HuntResult
 
 
-def waterfall(h: HuntResult, trials: Stage | None = None) -> Drawing:
-    """Significance after each uncertainty of a hunt, in the order in which they are taken into account."""
-    stages = (*h.waterfall, *([trials] if trials else []))
-    rows = [{"source": SOURCES[s.source], "z": s.z} for s in stages]
+def waterfall(h: HuntResult, stages: Sequence[tuple[str, float]]) -> Drawing:
+    """Significance of a hunt after each of the `stages`: what is taken into account from there on, and the significance then."""
+    rows = [{"source": source, "z": z} for source, z in stages]
     return drawing(f"{h.name}_waterfall", "waterfall", {"hunt": h.name, "method": h.method, "stages": rows})
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from cathode.config import Config, load_config
 from cathode.errors import CathodeError, DataError
+from cathode.events import Labels
 from cathode.intake.expressions import parse, quoted
-from cathode.intake.prepare import Prepared, prepare_events
+from cathode.intake.prepare import Prepared, outside, prepare_events
 from cathode.proposal.pairs import Pair, find_pair
 from cathode.proposal.roles import Described, describe_columns, rank_masses
 from cathode.proposal.table import Look, look, read_elements
@@ -123,7 +124,7 @@ def propose(table: Table, choice: Choice, *, run: str) -> Proposal:
     tree = _tree(table, choice, described, run)
     mass = _positive(table)
     span = propose_range(mass)
-    refusal: CathodeError | None = None
+    refusals: list[CathodeError] = []
     prepared: Prepared | None = None
     for where in propose_windows(mass, span, choice.resolution):
         for methods, number in (
@@ -132,18 +133,18 @@ def propose(table: Table, choice: Choice, *, run: str) -> Proposal:
             (["cathode"], 8),
             (["cathode"], 5),
         ):
+            hunted = tree | _of_windows(where, methods, number)
             try:
-                config = load_config(tree | _of_windows(where, methods, number))
+                config = load_config(hunted)
                 if prepared is None:
                     prepared = prepare_events(config.data, config.injection, config.mass_range, seed=config.seed)
-                final = tree | _of_windows(where, methods, number) | _points(config, prepared)
-                config = load_config(final)
+                hunted |= _points(config, prepared)
+                config = load_config(hunted)
                 said = describe_prepared(config, _visible(prepared, config))
-                return Proposal(config, final, described, where, said)
+                return Proposal(config, hunted, described, where, said)
             except CathodeError as error:
-                refusal = error
-    assert refusal is not None
-    raise refusal
+                refusals.append(error)
+    raise refusals[-1]
 
 
 def _tree(table: Table, choice: Choice, described: list[Described], run: str) -> dict[str, Any]:
@@ -193,13 +194,11 @@ def _points(config: Config, prepared: Prepared) -> dict[str, Any]:
 
 def _visible(prepared: Prepared, config: Config) -> Prepared:
     """What a blind run of `config` sees."""
-    hidden = np.zeros(len(prepared.events), dtype=bool)
-    for low, high in config.blinded:
-        hidden |= (prepared.events.mass >= low) & (prepared.events.mass < high)
-    if not hidden.any():
+    if not config.blinded:
         return prepared
-    labels = prepared.labels if not prepared.labels.known else type(prepared.labels)(prepared.labels.label[~hidden])
-    return dataclasses.replace(prepared, events=prepared.events[~hidden], labels=labels)
+    seen = outside(prepared.events.mass, config.blinded)
+    labels = Labels(prepared.labels.label[seen]) if prepared.labels.known else prepared.labels
+    return dataclasses.replace(prepared, events=prepared.events[seen], labels=labels)
 
 
 def _positive(table: Table) -> Array:

@@ -24,10 +24,7 @@ def explain(summary: Summary, name: str | None = None) -> str:
     if h.waterfall:
         before = None
         rows = [["taken into account", "z", "change"]]
-        stages = [(SOURCES[s.source], s.z) for s in h.waterfall]
-        if name is None and summary.z_global is not None:
-            stages.append((f"{SOURCES['trials']}, {summary.trials}", summary.z_global))
-        for source, z in stages:
+        for source, z in stages(summary, h, trials=name is None):
             rows.append([source, f"{z:.2f}", "" if before is None else f"{z - before:+.2f}"])
             before = z
         lines += [aligned(rows, left=1), ""]
@@ -36,6 +33,14 @@ def explain(summary: Summary, name: str | None = None) -> str:
         lines.append(f"{light.symbol} {light.name}: {light.sentence}")
         lines += [f"    {light.advice}"] if light.advice else []
     return "\n".join(lines)
+
+
+def stages(summary: Summary, h: HuntResult, *, trials: bool) -> list[tuple[str, float]]:
+    """What is taken into account, and the significance then; with `trials` also the number of hunts, which only the quoted one has."""
+    found = [(SOURCES[s.source], s.z) for s in h.waterfall]
+    if trials and found and summary.z_global is not None:
+        found.append((f"{SOURCES['trials']}, {summary.trials}", summary.z_global))
+    return found
 
 
 def derivation(h: HuntResult) -> list[str]:

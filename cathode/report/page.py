@@ -15,13 +15,14 @@ from markupsafe import Markup
 from cathode.classifier.methods import find_method, is_reference
 from cathode.config import Config
 from cathode.plots.drawing import Drawing, failed, read_drawing
+from cathode.plots.spectrum import INSIDE
 from cathode.plots.style import array, poisson_errors
 from cathode.plots.waterfall import waterfall
-from cathode.report.explain import derivation
+from cathode.report.explain import derivation, stages
 from cathode.report.glossary import GLOSSARY
 from cathode.report.render import template
 from cathode.report.verdict import discovery_threshold, headline, lights, quoted, word
-from cathode.results import SOURCES, FigureNumbers, HuntResult, Page, Stage, Summary
+from cathode.results import FigureNumbers, HuntResult, Page, Summary
 
 _VEGA = "window.cathodeEmbed = vegaEmbed;"
 
@@ -89,9 +90,6 @@ def _flags(summary: Summary) -> dict[str, list[str]]:
 
 def _hunt(summary: Summary, h: HuntResult, best: HuntResult) -> dict[str, Any]:
     """What the page says of one hunt."""
-    stages = [[SOURCES[s.source], s.z] for s in h.waterfall]
-    if h is best and stages and summary.z_global is not None:
-        stages.append([f"{SOURCES['trials']}, {summary.trials}", summary.z_global])
     return {
         "window": h.window,
         "method": h.method,
@@ -101,7 +99,7 @@ def _hunt(summary: Summary, h: HuntResult, best: HuntResult) -> dict[str, Any]:
         "region": h.signal_region,
         "headline": headline(summary, h),
         "lights": [vars(light) | {"symbol": light.symbol} for light in lights(summary, h)],
-        "stages": stages,
+        "stages": stages(summary, h, trials=h is best),
         "derivation": derivation(h),
         "p": h.p_local,
         "z": h.z_local,
@@ -128,7 +126,7 @@ def _charts(drawings: dict[str, Drawing]) -> dict[str, Any]:
 def _bumps(d: dict[str, Any]) -> dict[str, Any]:
     """Per working point: bins with intervals and pulls, the fit with its band, and the background of the hunt."""
     edges, (low, high) = np.array(d["edges"]), d["signal_region"]
-    widths, unit = edges[:, 1] - edges[:, 0], (high - low) / 8
+    widths, unit = edges[:, 1] - edges[:, 0], (high - low) / INSIDE
     out: dict[str, Any] = {
         "region": [low, high],
         "unit": unit,
@@ -233,8 +231,7 @@ def _images(summary: Summary, best: HuntResult, drawings: dict[str, Drawing]) ->
         if place in found and eps in found[place].numbers.get("points", {}):
             found[place] = found[place].at(eps)
     if best.waterfall:
-        trials = None if summary.z_global is None else Stage(source="trials", z=summary.z_global)
-        found["waterfall"] = waterfall(best, trials)
+        found["waterfall"] = waterfall(best, stages(summary, best, trials=True))
     return {place: _image(d) for place, d in found.items()}
 
 

@@ -103,6 +103,15 @@ def _run_watched(command: list[str], environment: dict[str, str], config: Config
     read, write = os.pipe()
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     said = False
+
+    def take(line: str) -> None:
+        nonlocal said
+        message = json.loads(line)
+        ended = board.take(message)
+        said = said or message["event"] == "said"
+        if ended == "prepare" or message["event"] == "plan":
+            board.estimate = _estimate(config)
+
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         process = subprocess.Popen(
             command,
@@ -124,17 +133,13 @@ def _run_watched(command: list[str], environment: dict[str, str], config: Config
                 if line is None or process.poll() is not None:
                     break
                 if line:
-                    ended = board.take(message := json.loads(line))
-                    said = said or message["event"] == "said"
-                    if ended == "prepare" or message["event"] == "plan":
-                        board.estimate = _estimate(config)
+                    take(line)
                 screen.moved()
                 stop.insist()
             code = process.wait()
             reader.join(timeout=5)
             while not lines.empty() and (line := lines.get()):  # what was said last
-                board.take(message := json.loads(line))
-                said = said or message["event"] == "said"
+                take(line)
             screen.moved()
         if stop.asked:
             console.print("stopped; the same command continues where this one was")

@@ -46,9 +46,7 @@ class Screen:
         step = done * _LINES // total if total else -1
         if step > self._shown:
             self._shown = step
-            running = sorted(
-                {self.board.jobs[n].stage for n in self.board.jobs if self.board.jobs[n].state == "running"}
-            )
+            running = sorted({job.stage for job in self.board.jobs.values() if job.state == "running"})
             doing = f"   now {', '.join(running)}" if running else ""
             self.console.print(Text(f"{self._clock()}  {done} of {total} jobs{doing}{self._left()}"), soft_wrap=True)
 

@@ -62,10 +62,7 @@ def test_commands_and_snippets_run_as_they_stand(page, folder):
                 run = subprocess.run([sys.executable, "-P", "-m", *words], cwd=folder, capture_output=True, text=True, check=False)  # fmt: skip
                 assert run.returncode == 0, (command, run.stderr[-2000:])
         elif kind == "yaml":
-            keys = yaml.safe_load(text)
-            assert load_config(
-                {"data": {"source": "files", "files": ["x.csv"]}, **keys} if "data" not in keys else with_files(keys)
-            )
+            assert load_config(with_files(yaml.safe_load(text)))
         else:
             preamble = "import cathode; df = cathode.load_demo()[:25000]\n" if "(df," in text else ""
             run = subprocess.run([sys.executable, "-P", "-c", preamble + text], cwd=folder, capture_output=True, text=True, check=False)  # fmt: skip
@@ -73,7 +70,7 @@ def test_commands_and_snippets_run_as_they_stand(page, folder):
 
 
 def with_files(keys: dict) -> dict:
-    return {**keys, "data": {"source": "files", "files": ["x.csv"], **keys["data"]}}
+    return {**keys, "data": {"source": "files", "files": ["x.csv"], **keys.get("data", {})}}
 
 
 def test_every_name_that_the_documentation_gives_the_package_is_there():
