@@ -76,6 +76,7 @@ WITH_TEMPLATE = [m for m in SEARCHES if find_method(m).needs_template]
 EPS = [f"{eps:g}" for eps in CONFIG.working_points]
 BATCHES = range(CONFIG.closure.jobs)
 FORMS = ("png", "pdf", "json")
+CALIBRATION_FIGURES = ("overdispersion", "background_only", "injection", "efficiency")
 CLASSIFIER_GPU = int(CONFIG.classifier.model == "network")
 # the calibration table, where significances are configured to need it
 OVERDISPERSION = (
@@ -296,6 +297,13 @@ def calibration_batches(kind):
         f"{RUN}/{WINDOWS[0]}/calibration/{kind}_{i}.json"
         for i in range(c.batches(number))
     ]
+
+
+def calibration_numbers():
+    """What the figures of the calibration are drawn from, for the report with it."""
+    return expand(
+        f"{RUN}/calibration/calibration_{{name}}.json", name=CALIBRATION_FIGURES
+    )
 
 
 def truths():

@@ -22,9 +22,7 @@ def open_report(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("run_folder", metavar="RUN", nargs="?", help=_RUN)
 
     def run(arguments: argparse.Namespace) -> None:
-        page = find_run(arguments.run_folder) / "report.html"
-        if not page.exists():
-            raise ArtefactError(f"{page}: no such file, expected a run that has ended")
+        page = newest_report(find_run(arguments.run_folder))
         print(page)
         webbrowser.open(page.resolve().as_uri())
 
@@ -113,6 +111,15 @@ def export(parser: argparse.ArgumentParser) -> Run:
         print(export_run(read_summary(folder), folder, Path(arguments.folder), style=arguments.style))
 
     return run
+
+
+def newest_report(folder: Path) -> Path:
+    """The report of a run, the one with its calibration where that is of this hunt. Raises ArtefactError without any."""
+    page, calibrated = folder / "report.html", folder / "calibration" / "report.html"
+    if not page.exists():
+        raise ArtefactError(f"{page}: no such file, expected a run that has ended")
+    newer = calibrated.exists() and calibrated.stat().st_mtime >= (folder / "summary.json").stat().st_mtime
+    return calibrated if newer else page
 
 
 def find_run(name: str | None) -> Path:

@@ -12,6 +12,7 @@ import vl_convert
 import yaml
 from markupsafe import Markup
 
+from cathode.calibration.results import BackgroundOnly, SignalFit, SignalResponse, Verdict
 from cathode.classifier.methods import find_method, is_reference
 from cathode.config import Config
 from cathode.plots.drawing import Drawing, failed, read_drawing
@@ -21,7 +22,7 @@ from cathode.plots.waterfall import waterfall
 from cathode.report.explain import derivation, stages
 from cathode.report.glossary import GLOSSARY
 from cathode.report.render import template
-from cathode.report.verdict import discovery_threshold, headline, lights, quoted, word
+from cathode.report.verdict import Calibration, discovery_threshold, headline, lights, quoted, word
 from cathode.results import FigureNumbers, HuntResult, Page, Summary
 
 _VEGA = "window.cathodeEmbed = vegaEmbed;"
@@ -32,12 +33,28 @@ def report(summary: Summary, numbers: list[FigureNumbers], *, config: Config) ->
 
     But for the table of times, which is a page beside it: times differ from run to run, the report's bytes must not.
     """
+    return _page(summary, numbers, None, config)
+
+
+def report_calibrated(
+    summary: Summary,
+    numbers: list[FigureNumbers],
+    background_only: BackgroundOnly,
+    injection: SignalResponse,
+    *,
+    config: Config,
+) -> Page:
+    """The report with what pseudo-experiments say of it; `numbers` hold the figures of the calibration too."""
+    return _page(summary, numbers, Calibration(background_only, injection), config)
+
+
+def _page(summary: Summary, numbers: list[FigureNumbers], calibration: Calibration | None, config: Config) -> Page:
     drawings = {n.name: read_drawing(n.text, n.name) for n in numbers}
     methods = list(dict.fromkeys(h.method for h in summary.hunts))
     best = quoted(summary)
     data = {
         "quoted": {"window": best.window, "method": best.method, "eps": f"{best.eps_bkg:g}"},
-        "hunts": {h.name: _hunt(summary, h, best) for h in summary.hunts},
+        "hunts": {h.name: _hunt(summary, h, best, calibration) for h in summary.hunts},
         "figures": _charts(drawings),
         "trials": summary.trials,
     }
@@ -46,7 +63,10 @@ def report(summary: Summary, numbers: list[FigureNumbers], *, config: Config) ->
         word=word(summary),
         best=best,
         headline=headline(summary, best),
-        lights=lights(summary, best),
+        lights=lights(summary, best, calibration),
+        calibration=_calibration_rows(calibration) if calibration else [],
+        n_toys=calibration.null.n_toys if calibration else 0,
+        beside="" if calibration is None else "../",
         derivation=derivation(best),
         names={m: find_method(m).label for m in methods},
         references=[m for m in methods if is_reference(m)],
@@ -88,7 +108,7 @@ def _flags(summary: Summary) -> dict[str, list[str]]:
     return {flag: [f"{who} at {', '.join(eps)}" for who, eps in whose.items()] for flag, whose in found.items()}
 
 
-def _hunt(summary: Summary, h: HuntResult, best: HuntResult) -> dict[str, Any]:
+def _hunt(summary: Summary, h: HuntResult, best: HuntResult, calibration: Calibration | None) -> dict[str, Any]:
     """What the page says of one hunt."""
     return {
         "window": h.window,
@@ -98,13 +118,19 @@ def _hunt(summary: Summary, h: HuntResult, best: HuntResult) -> dict[str, Any]:
         "eps": f"{h.eps_bkg:g}",
         "region": h.signal_region,
         "headline": headline(summary, h),
-        "lights": [vars(light) | {"symbol": light.symbol} for light in lights(summary, h)],
+        "lights": [vars(light) | {"symbol": light.symbol} for light in lights(summary, h, calibration)],
         "stages": stages(summary, h, trials=h is best),
         "derivation": derivation(h),
         "p": h.p_local,
         "z": h.z_local,
         "limit": [h.limit.s_obs, *h.limit.s_exp] if h.limit else None,
     }
+
+
+def _calibration_rows(calibration: Calibration) -> list[tuple[str, Verdict, SignalFit | None]]:
+    """Label of the method, p-values without signal, and measured signals, per method and working point."""
+    fits = {(f.method, f.eps_bkg): f for f in calibration.response.fits}
+    return [(find_method(v.method).label, v, fits.get((v.method, v.eps_bkg))) for v in calibration.null.verdicts]
 
 
 # --- figures for the charts of the page: columns of numbers
@@ -225,6 +251,7 @@ def _images(summary: Summary, best: HuntResult, drawings: dict[str, Drawing]) ->
         "significance": "significance",
         "uncertainties": "uncertainties",
         "performance": f"{best.window}_performance",
+        **{name: f"calibration_{name}" for name in ("overdispersion", "background_only", "injection", "efficiency")},
     }
     found = {place: drawings[name] for place, name in places.items() if name in drawings}
     for place in ("bump", "after"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from scipy.optimize import brentq
 
 from cathode import io
+from cathode.calibration.results import BackgroundOnly, SignalResponse
 from cathode.classifier.methods import find_method, is_reference
 from cathode.results import HuntResult, Summary
 from cathode.spectrum.mass_fit import z_profile
@@ -31,6 +32,8 @@ _LIGHT_OF = {
     "statistics": "statistics",
     "limit": "statistics",
 }
+_CALIBRATE = "`cathode calibrate` runs pseudo-experiments that measure whether the p-values are right (hours)"
+_MISCALIBRATED = "do not quote this p-value before it is understood: calibration/ holds every pseudo-experiment"
 _ADVICE = {
     "events": "look at what `cathode check` says of these events before anything else",
     "closure": "another density (background.model), fewer or better features, a shorter windows.range; the measured bias is in the result",
@@ -38,9 +41,22 @@ _ADVICE = {
     "cross-checks": "compare the figures behind the selection; a signal raises all of them, an artefact only some",
     "mass fit": "a shorter windows.range, or above the turn-on of the spectrum; yields and limits rest on this fit",
     "inclusive": "a feature-driven excess is part of the inclusive one: look for what else the selected events have in common",
-    "calibration": "`cathode calibrate` runs pseudo-experiments that measure whether the p-values are right (hours)",
+    "calibration": _CALIBRATE,
     "statistics": "more events near the window, or looser working points",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What `cathode calibrate` measured.
+
+    Attributes:
+        null: pseudo-experiments without signal.
+        response: with injected signals.
+    """
+
+    null: BackgroundOnly
+    response: SignalResponse
 
 
 @dataclass(frozen=True)
@@ -74,22 +90,28 @@ def quoted(summary: Summary) -> HuntResult:
     return sorted(first, key=lambda h: h.eps_bkg)[len(first) // 2]
 
 
-def lights(summary: Summary, hunt: HuntResult | None = None) -> list[Light]:
+def lights(summary: Summary, hunt: HuntResult | None = None, calibration: Calibration | None = None) -> list[Light]:
     """Whether one hunt (None: the quoted one) can be trusted, question by question."""
     h = quoted(summary) if hunt is None else hunt
     found = [_events(summary), _closure(h)]
     if h.z_local is not None:
         found += [_sculpting(h), _cross_checks(h), _inclusive(summary, h)]
-    return [*found, _calibration(summary, h), _statistics(h)]
+    elif any(_belongs(flag, "mass fit") for flag in h.flags):
+        found.append(_light("mass fit", h, ""))
+    return [*found, _calibration(summary, h, calibration), _statistics(h)]
 
 
 def _light(name: str, h: HuntResult | None, good: str, doubt: str = "", *, missing: str = "") -> Light:
     """Doubtful where `doubt` or a flag of the hunt says so."""
-    flags = [_after(flag) for flag in (h.flags if h else ()) if _LIGHT_OF.get(flag.split(":")[0]) == name]
+    flags = [_after(flag) for flag in (h.flags if h else ()) if _belongs(flag, name)]
     said = [*([doubt] if doubt else []), *flags]
     if missing and not said:
         return Light(name, "missing", missing, _ADVICE[name])
     return Light(name, "doubt" if said else "good", "; ".join(said) if said else good, _ADVICE[name] if said else "")
+
+
+def _belongs(flag: str, name: str) -> bool:
+    return _LIGHT_OF.get(flag.split(":")[0]) == name
 
 
 def _after(flag: str) -> str:
@@ -138,7 +160,7 @@ def _cross_checks(h: HuntResult) -> Light:
     if not measured:
         return _light("cross-checks", h, "", missing="neither a mass fit nor a sequential estimate")
     said = ", ".join(f"{name} {value:.1f}σ" for name, value in measured.items())
-    fit = [flag for flag in h.flags if _LIGHT_OF.get(flag.split(":")[0]) == "mass fit"]
+    fit = [flag for flag in h.flags if _belongs(flag, "mass fit")]
     apart = [name for name, value in measured.items() if value < z - _APART and z > MILD]
     doubt = f"quoted {z:.1f}σ, but {said}" if apart else ""
     return _light("cross-checks", h, f"quoted {z:.1f}σ, {said}", "; ".join([*([doubt] if doubt else []), *fit]))
@@ -160,7 +182,10 @@ def _inclusive(summary: Summary, h: HuntResult) -> Light:
     return _light("inclusive", None, text, doubt)
 
 
-def _calibration(summary: Summary, h: HuntResult) -> Light:
+def _calibration(summary: Summary, h: HuntResult, calibration: Calibration | None) -> Light:
+    """Doubtful where p-values without signal are too small, or a signal is measured wrongly; larger p-values are safe."""
+    if calibration is not None:
+        return _calibrated(h, calibration)
     if summary.config["statistics"]["overdispersion"] == "calibrated":
         return _light(
             "calibration",
@@ -168,6 +193,26 @@ def _calibration(summary: Summary, h: HuntResult) -> Light:
             f"the counts' variance over Poisson, {h.overdispersion or 1:.2f}, is measured by pseudo-experiments",
         )
     return _light("calibration", h, "", missing="not run: the counts' variance is set, not measured")
+
+
+def _calibrated(h: HuntResult, calibration: Calibration) -> Light:
+    null = next((v for v in calibration.null.verdicts if (v.method, v.eps_bkg) == (h.method, h.eps_bkg)), None)
+    if null is None:
+        return _light("calibration", h, "", missing="pseudo-experiments did not hunt with this method")
+    fit = next((f for f in calibration.response.fits if (f.method, f.eps_bkg) == (h.method, h.eps_bkg)), None)
+    found = "uniform" if null.passes else "on the safe side" if null.conservative else "not uniform"
+    said = (
+        f"p-values of {null.n} pseudo-experiments without signal are {found} (Kolmogorov–Smirnov p = {null.ks_p:.2g}, "
+        f"{100 * null.share_below_5_percent:.2g} % below 0.05)"
+    )
+    if fit is not None:
+        said += f"; signals are measured with slope {fit.slope:.2f} ± {fit.slope_error:.2f}, pulls {fit.pull_mean:+.2f} with width {fit.pull_sd:.2f}"
+    windows = {e.window for e in calibration.null.experiments}
+    if h.window not in windows:
+        said += f"; measured in window {', '.join(sorted(windows))}"
+    wrong = not (null.passes or null.conservative) or (fit is not None and not fit.passes)
+    light = _light("calibration", h, said, said if wrong else "")
+    return replace(light, advice=_MISCALIBRATED) if wrong else light
 
 
 def _statistics(h: HuntResult) -> Light:
@@ -189,10 +234,10 @@ def discovery_threshold(h: HuntResult, z: float) -> float:
     return float(brentq(lambda n: z_profile(n, b, sigma) - z, b, b + 10 * (z + 1) * (math.sqrt(b) + sigma + z + 1)))
 
 
-def verdict(summary: Summary, report: str) -> list[str]:
+def verdict(summary: Summary, report: str, calibration: Calibration | None = None) -> list[str]:
     """Five lines: what was found, whether to trust it, what speaks against it, what to do next, and where the report is."""
     h = quoted(summary)
-    all_lights = lights(summary, h)
+    all_lights = lights(summary, h, calibration)
     trust = "  ".join(f"{light.name} {light.symbol}" for light in all_lights)
     doubts = [light for light in all_lights if light.state == "doubt"]
     unknown = [light for light in all_lights if light.state == "missing"]
@@ -244,7 +289,14 @@ def _next(summary: Summary, worst: Light | None) -> str:
     return _ADVICE["calibration"] if worst else "publish: cathode export"
 
 
-def verdict_of_run(folder: Path) -> list[str]:
-    """The verdict of a finished run's folder. Raises ArtefactError where that has no summary."""
+def verdict_of_run(folder: Path, *, calibrated: bool = False) -> list[str]:
+    """The verdict of a finished run's folder, or that with its calibration. Raises ArtefactError where an artefact is missing."""
     summary: Any = io.read(folder / "summary.json", Summary)
-    return verdict(summary, str((folder / "report.html").resolve()))
+    if not calibrated:
+        return verdict(summary, str((folder / "report.html").resolve()))
+    part = folder / "calibration"
+    null, response = (
+        io.read(part / "background_only.json", BackgroundOnly),
+        io.read(part / "injection.json", SignalResponse),
+    )
+    return verdict(summary, str((part / "report.html").resolve()), Calibration(null, response))

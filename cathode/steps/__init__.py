@@ -30,6 +30,7 @@ STEPS = {
     "plot_window": "cathode.plots.window:plot_window",
     "plot_summary": "cathode.plots.significance:plot_summary",
     "report": "cathode.report.page:report",
+    "report_calibrated": "cathode.report.page:report_calibrated",
     "fit_truth": "cathode.calibration.experiments:fit_truth",
     "calibrate_classifier": "cathode.calibration.experiments:calibrate_classifier",
     "measure_overdispersion": "cathode.calibration.measure:measure_overdispersion",

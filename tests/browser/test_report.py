@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from conftest import toy_table
 from linear_density import LinearDensity
 
 import cathode
+from cathode import io
+from cathode.calibration.results import BackgroundOnly, SignalResponse
 from cathode.classifier.settings import TreeSettings
-from cathode.report.page import report
+from cathode.plots.calibration import efficiency, p_values, signal_response
+from cathode.report.page import report_calibrated
 from cathode.results import FigureNumbers
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -20,6 +24,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium here (Debia
 playwright = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 
+CALIBRATED = Path(__file__).parents[2] / "results" / "reference" / "calibration"
 LIGHT = {
     "mass": "m", "features": ["a", "b", "c"], "range": (2000, 5000), "label": "label", "methods": ("cathode", "cwola"), "working_points": (0.1, 0.02),
     "density": LinearDensity, "background": cathode.DensitySettings(bootstraps=2, seeds=2),
@@ -30,7 +35,7 @@ LIGHT = {
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory):
-    """A report of two windows and two methods."""
+    """A report of two windows and two methods, with the reference calibration."""
     table = toy_table(12000, 150, 1).assign(event=lambda t: t.index + 2**60)
     hunts = [cathode.hunt(table, window=window, **LIGHT) for window in ((2800, 3200), (2600, 3000))]
     summary = dataclasses.replace(
@@ -41,7 +46,12 @@ def page_file(tmp_path_factory):
     )
     numbers = {d.name: FigureNumbers(d.name, d.json()) for hunt in hunts for d in hunt.drawings()}
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(report(summary, list(numbers.values()), config=hunts[0].config).text)
+    null = io.read(CALIBRATED / "background_only.json", BackgroundOnly)
+    response = io.read(CALIBRATED / "injection.json", SignalResponse)
+    for d in (p_values(null), signal_response(response), efficiency(response)):
+        numbers[d.name] = FigureNumbers(d.name, d.json())
+    made = report_calibrated(summary, list(numbers.values()), null, response, config=hunts[0].config)
+    path.write_text(made.text)
     return path
 
 

@@ -6,11 +6,12 @@ import dataclasses
 
 import pytest
 
+from cathode.calibration.results import BackgroundOnly, NullMeasured, SignalFit, SignalResponse, Trials, Verdict
 from cathode.config import Config
 from cathode.events import Intake
 from cathode.inference.total import inclusive_excess
 from cathode.report.explain import compare_runs, describe_limits, explain
-from cathode.report.verdict import discovery_threshold, lights, quoted, verdict, word
+from cathode.report.verdict import Calibration, discovery_threshold, lights, quoted, verdict, word
 from cathode.results import (
     CrossChecks,
     ExpectedEvents,
@@ -132,6 +133,59 @@ def test_an_inclusive_excess_that_the_features_do_not_see_is_a_doubt():
     assert state("inclusive", quiet) == "good"
     loud = dataclasses.replace(quiet, n_sr_expected=ExpectedEvents(value=17000.0, fit_error=120.0))
     assert state("inclusive", loud) == "doubt"
+
+
+def uniform(eps_bkg: float, *, passes: bool, conservative: bool = False) -> Verdict:
+    return Verdict(
+        n=40, ks_p=0.3, share_below_5_percent=0.05, interval_5_percent=(0.01, 0.17), share_below_1_percent=0.0, interval_1_percent=(0.0, 0.09),
+        passes=passes, conservative=conservative, method="cathode", eps_bkg=eps_bkg,
+    )  # fmt: skip
+
+
+def calibration(null: Verdict, fit: SignalFit | None = None, window: str = "m3500") -> Calibration:
+    experiment = NullMeasured(
+        toy=0, window=window, method="cathode", eps_bkg=0.01, n_obs=180.0, n_bkg=183.0, n_bkg_uncorrected=180.0, p_local=0.5, p_mid=0.5,
+        non_closure_sigma=0.05,
+    )  # fmt: skip
+    return Calibration(
+        BackgroundOnly(n_toys=40, verdicts=(null,), trials=Trials(hunts=6, effective=5.0), p_local=(), experiments=(experiment,)),
+        SignalResponse(fits=(fit,) if fit else (), efficiency=(), points=(), slope=None, pull_mean=None, pull_sd=None),
+    )  # fmt: skip
+
+
+FIT = SignalFit(
+    n=40, slope=0.98, slope_error=0.03, intercept=1.0, pull_mean=0.1, pull_mean_error=0.15, pull_sd=1.0, pull_sd_error=0.1, coverage_68=0.68,
+    passes=True, method="cathode", eps_bkg=0.01,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected", "words"),
+    [
+        (calibration(uniform(0.01, passes=True), FIT), "good", "are uniform (Kolmogorov–Smirnov p = 0.3"),
+        (calibration(uniform(0.01, passes=False, conservative=True)), "good", "on the safe side"),
+        (calibration(uniform(0.01, passes=False)), "doubt", "not uniform"),
+        (calibration(uniform(0.01, passes=True), dataclasses.replace(FIT, slope=0.5, passes=False)), "doubt", "0.50 ± 0.03"),
+        (calibration(uniform(0.1, passes=True)), "missing", "did not hunt"),
+        (calibration(uniform(0.01, passes=True), window="m3000"), "good", "measured in window m3000"),
+    ],
+)  # fmt: skip
+def test_pseudo_experiments_light_the_hunt_that_they_are_of(measured, expected, words):
+    light = next(x for x in lights(summary(GOOD), GOOD, measured) if x.name == "calibration")
+    assert (light.state, words in light.sentence) == (expected, True), light.sentence
+    if expected == "doubt":
+        assert "do not quote" in light.advice
+        assert verdict(summary(GOOD), "r", measured)[2].startswith("why     calibration")
+
+
+def test_a_blind_hunt_doubts_a_bad_fit_of_the_sidebands():
+    flag = "mass fit of the sidebands: p = 1e-9"
+    blind = dataclasses.replace(GOOD, z_local=None, p_local=None, sigma=None)
+    assert "mass fit" not in [x.name for x in lights(summary(blind, z_global=None), blind)]
+    bad = dataclasses.replace(blind, flags=(flag,))
+    light = next(x for x in lights(summary(bad, z_global=None), bad) if x.name == "mass fit")
+    assert light.state == "doubt"
+    assert light.advice
 
 
 def test_calibration_and_events():

@@ -377,8 +377,15 @@ def test_calibration_writes_raw_numbers_and_verdicts_and_can_feed_the_hunt(done)
     assert sum(p["n_signal_passing"] for p in strong) > 20
     assert {f["method"] for f in signal["fits"]} == {"cathode", "cwola"}
     assert len(list(folder.glob("*.png"))) == 4
+    for hunt in json.loads((done / "results" / "toy" / "summary.json").read_text())["hunts"]:
+        measured = table["v0"].get(hunt["method"], {}).get(f"{hunt['eps_bkg']:g}")
+        assert measured is None or hunt["overdispersion"] >= max(1.0, measured)
+    page = (folder / "report.html").read_text()
+    assert "p-values of 5 pseudo-experiments without signal are" in page
+    assert page.count("<tr><td>CATHODE</td>") >= 2  # a row of the calibration per working point
+    assert "pseudo-experiments without signal are" not in (done / "results" / "toy" / "report.html").read_text()
     dry = snakemake(done, "--dry-run", "--cores", "1", config=config)
-    assert planned(dry.stdout + dry.stderr) == WITHOUT_SELECT | {"combine_closure": 2, "scan_spectrum": 1}
+    assert planned(dry.stdout + dry.stderr) == {}
     limited = snakemake(done, "--cores", "2", "limits", config=config)
     assert limited.returncode == 0, limited.stderr[-3000:]
     limits = json.loads((folder / "limits.json").read_text())["limits"]

@@ -121,7 +121,7 @@ rule plot_calibration:
     output:
         expand(
             f"{RUN}/calibration/calibration_{{name}}.{{form}}",
-            name=["overdispersion", "background_only", "injection", "efficiency"],
+            name=CALIBRATION_FIGURES,
             form=FORMS,
         ),
     log:
@@ -134,3 +134,24 @@ rule plot_calibration:
         **settings("plot_calibration"),
     shell:
         command("plot_calibration")
+
+
+rule report_calibrated:
+    """The report of the hunt with its calibration: a page of its own, so that hunts never wait for pseudo-experiments."""
+    input:
+        summary=f"{RUN}/summary.json",
+        numbers=[*figure_numbers(), *calibration_numbers()],
+        background_only=f"{RUN}/calibration/background_only.json",
+        injection=f"{RUN}/calibration/injection.json",
+    output:
+        f"{RUN}/calibration/report.html",
+    log:
+        log_of("report_calibrated"),
+    benchmark:
+        times_of("report_calibrated")
+    resources:
+        **asks(),
+    params:
+        **settings("report_calibrated"),
+    shell:
+        command("report_calibrated")
