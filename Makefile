@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 UV ?= uv
 BIN = $(VENV)/bin
 
-.PHONY: help setup run calibrate test test-demo test-slurm full check format package docs lock site clean
+.PHONY: help setup run calibrate test test-demo test-slurm test-gpu full check format package docs lock site clean
 
 help:             ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -40,6 +40,9 @@ test-demo: setup  ## the default hunt at full size, by the workflow, by the call
 test-slurm: setup ## a hunt with faults on a real Slurm, brought up here (root; Debian: slurm-wlm, munge); skipped without
 	$(BIN)/python -m pytest -m slurm tests/slurm
 
+test-gpu: setup   ## what a card must do as a CPU does, and the laws of densities and classifiers on it; skipped without one
+	CATHODE_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/gpu tests/unit/test_density_laws.py tests/unit/test_classifier_laws.py
+
 full: setup       ## all tests
 	$(BIN)/python -m pytest -m "not slurm"
 
@@ -56,13 +59,13 @@ format: setup     ## rewrite sources in house style
 	$(BIN)/ruff check --fix cathode tests tools benchmarks
 	$(BIN)/snakefmt Snakefile workflow
 
-package: setup    ## build sdist and wheel, install the wheel into an empty environment, run `cathode demo` in an empty folder
+package: setup    ## build sdist and wheel, install the wheel into an empty environment, run `cathode demo --quick` in an empty folder
 	rm -rf dist
 	$(BIN)/python -m hatchling build --directory dist
 	$(PYTHON) -m venv dist/environment
 	dist/environment/bin/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	dist/environment/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
-	mkdir dist/folder && cd dist/folder && ../environment/bin/cathode demo && ls results/demo/report.html
+	mkdir dist/folder && cd dist/folder && ../environment/bin/cathode demo --quick && ls results/demo-quick/report.html
 
 docs: setup       ## write what is generated: JSON schemas, config/README.md, docs/api.md, the tables of README.md
 	$(BIN)/cathode schema config > config/schema.json

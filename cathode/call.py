@@ -225,7 +225,7 @@ def _score_window(config: Config, window: Window, prepared: Prepared) -> _Scored
         return _Scored(density, None, {})
     template = None
     if any(find_method(m).needs_template for m in config.methods):
-        template = make_template(events, density, template=config.template, **common)  # type: ignore[arg-type]
+        template = make_template(events, density, template=config.template, device=config.device, **common)  # type: ignore[arg-type]
     training: Any = {**common, "classifier": config.classifier, "device": config.device}
     scores = {
         m: score_reference(events, prepared.labels, spare, method=m, **training)

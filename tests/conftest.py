@@ -27,6 +27,9 @@ ROOT = Path(__file__).parents[1]
 THIRD_PARTY = ROOT / "tests" / "thirdparty"
 sys.path.insert(0, str(THIRD_PARTY))
 SHARED = ROOT.parent / "shared" / "data"
+DEVICE = os.environ.get(
+    "CATHODE_TEST_DEVICE", "cpu"
+)  # where the laws of densities and classifiers train: `make test-gpu` says cuda
 Array = NDArray[np.float64]
 
 

@@ -175,6 +175,37 @@ def scale() -> str:
     return _table(["events", "prepare", "density, per epoch", "template", "classifier"], rows)
 
 
+def gpu() -> str:
+    """What a card is worth, where one was measured."""
+    found = _read("gpu.json")
+    if found is None:
+        return (
+            "No card has been measured yet. `benchmarks/gpu.sh` does it in eight minutes, and writes the file that this paragraph is generated from "
+            "(`results/reference/gpu.json`, then `make docs`)."
+        )
+    machine = found["machine"]
+    rows = []
+    for name, r in found.items():
+        if "seconds" in r and "one_core_s" in r and "events" not in r:
+            about = " (scaled)" if r.get("scaled") else ""
+            rows.append([name, f"{r['seconds']:.3g}{about}", f"{r['one_core_s']:.3g}", f"{r['faster']:.2g}"])
+    head = ["training", "seconds on the card", "on one core", "times faster"]
+    said = [
+        f"{machine.get('card', 'no card')}, torch {machine['torch']}; {machine['cpu']}. Tests on it: {found['tests']['said']}."
+    ]
+    for name in ("one window", "whole hunt, card", "whole hunt, no card"):
+        if "wall_s" in found.get(name, {}):
+            said.append(f"{name}: {found[name]['wall_s']:.0f} s with {found[name].get('cores', '?')} cores.")
+    if "faster" in found.get("graphs", {}):
+        said.append(f"CUDA graphs: {found['graphs']['faster']:.1f} times faster.")
+    if "share_of_flops" in found.get("peak", {}):
+        p = found["peak"]
+        said.append(
+            f"The training loop reaches {p['share_of_flops']:.1%} of the card's arithmetic and {p['share_of_bytes']:.1%} of its memory's speed."
+        )
+    return " ".join(said) + "\n\n" + _table(head, rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "hunts": hunts,
     "hunts_short": hunts_short,
@@ -185,10 +216,11 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "calibration_fresh": calibration_fresh,
     "nulls": nulls,
     "scale": scale,
+    "gpu": gpu,
 }
 
 
-PAGES = ("README.md", "docs/numbers.md", "docs/calibration.md")
+PAGES = ("README.md", "docs/numbers.md", "docs/calibration.md", "docs/gpu.md")
 PICTURE = "docs/images/bump.svg"
 
 

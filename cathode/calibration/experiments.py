@@ -172,7 +172,7 @@ def calibrate_chain(
                         device=device,
                     ).points
                 drawn = (
-                    make_template(mixed, density, window=window, template=template, seed=run_seed)
+                    make_template(mixed, density, window=window, template=template, seed=run_seed, device=device)
                     if find_method(method).needs_template
                     else None
                 )

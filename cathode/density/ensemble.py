@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,16 @@ def bootstrap_weights(n: int, n_bootstraps: int, n_seeds: int, *, seed: int) -> 
     """Poisson(1) event weights `(R K, n)`, one draw per replica, repeated for its initialisations."""
     rng = np.random.default_rng(seed)
     return np.repeat([rng.poisson(1.0, n).astype(np.uint8) for _ in range(n_bootstraps)], n_seeds, axis=0)
+
+
+def evaluated_on(density: Density, device: str) -> Density:
+    """The same density, evaluated on `device` where it can be moved there (a verb `on`) and one is visible.
+
+    A job that only evaluates asks for no card: with `cuda`, too, it does without where there is none.
+    """
+    on: Callable[[str], Density] | None = getattr(density, "on", None)
+    where = "cpu" if on is None else resolve_device("auto" if device == "cuda" else device)
+    return density if on is None or where == "cpu" else on(where)
 
 
 def fit_ensemble(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,12 +15,14 @@ from cathode.density.registry import Progress
 from cathode.density.scaling import Gaussianiser, LogitScaler
 from cathode.density.settings import FlowSettings
 from cathode.errors import FitError
-from cathode.numerics import one_thread
+from cathode.numerics import Pieces, one_thread, too_little_memory
 
 if TYPE_CHECKING:
     from nflows.flows.base import Flow
 
 Array = NDArray[np.float64]
+
+_ROWS = {"cpu": 1 << 14, "cuda": 1 << 16}  # evaluated at once
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,13 @@ class FlowDensity:
         scaler = LogitScaler.fit(x) if settings.scaling == "logit" else Gaussianiser.fit(x)
         log_m = np.log(m)
         mean, sd = float(log_m.mean()), float(log_m.std())
-        u = torch.tensor(scaler.forward(x), dtype=torch.float32, device=device)
-        c = torch.tensor((log_m - mean) / sd, dtype=torch.float32, device=device)[:, None]
-        w = torch.tensor(weights / weights.mean(axis=1, keepdims=True), dtype=torch.float32, device=device)
-        states = [_train(settings, u, c, w[e], seed, device, progress) for e, seed in enumerate(seeds)]
+        try:
+            u = torch.tensor(scaler.forward(x), dtype=torch.float32, device=device)
+            c = torch.tensor((log_m - mean) / sd, dtype=torch.float32, device=device)[:, None]
+            w = torch.tensor(weights / weights.mean(axis=1, keepdims=True), dtype=torch.float32, device=device)
+            states = [_train(settings, u, c, w[e], seed, device, progress) for e, seed in enumerate(seeds)]
+        except torch.cuda.OutOfMemoryError as error:  # batches are small, and normalised as a whole: nothing to halve
+            raise too_little_memory("flow", settings.batch) from error
         return cls(settings, scaler, mean, sd, states)
 
     @property
@@ -74,59 +79,87 @@ class FlowDensity:
 
     def sample(self, m: Array, *, member: int = 0, seed: int = 1) -> Array:
         """Draw features `(n, d)` at masses `m (n,)`; consecutive shares come from the member's checkpoints."""
-        noise = np.random.default_rng(seed).standard_normal((len(m), self._dimension()))
-        return self.decode(noise, m, member=member)
+        return self.on("cpu").sample(m, member=member, seed=seed)
 
-    @one_thread
     def decode(self, z: Array, m: Array, *, member: int = 0) -> Array:
         """Features `(n, d)` at masses `m (n,)` of normal coordinates `z (n, d)`; rows share checkpoints with `encode`."""
-        u = self._through(z, m, member, "inverse")
-        return self.scaler.inverse(np.clip(u, -50, 50))  # the logit's exp overflows far outside the data
+        return self.on("cpu").decode(z, m, member=member)
 
-    @one_thread
     def encode(self, x: Array, m: Array, *, member: int = 0) -> Array:
         """Normal coordinates `z (n, d)` of features `x (n, d)` at masses `m (n,)`: the inverse of `decode`."""
-        return self._through(self.scaler.forward(x), m, member, "forward")
+        return self.on("cpu").encode(x, m, member=member)
 
-    def _through(self, values: Array, m: Array, member: int, direction: str) -> Array:
-        parts = np.array_split(np.arange(len(m)), len(self.states[member]))
-        out = np.empty(values.shape)
-        with torch.no_grad():
-            for flow, rows in zip(self._flows(member), parts, strict=True):
-                run = getattr(flow._transform, direction)
-                for index in np.array_split(rows, max(1, len(rows) // 16384)):
-                    v = torch.tensor(values[index], dtype=torch.float32)
-                    out[index] = run(v, context=self._context(m[index]))[0].numpy()
-        return out
-
-    @one_thread
     def log_prob(self, x: Array, m: Array, *, member: int = 0) -> Array:
         """Log p(x | m) `(n,)`: the equal mixture of the member's checkpoints."""
-        u = torch.tensor(self.scaler.forward(x), dtype=torch.float32)
+        return self.on("cpu").log_prob(x, m, member=member)
+
+    def on(self, device: str) -> EvaluatedFlows:
+        """The same ensemble, to be evaluated on `device`."""
+        return EvaluatedFlows(self, device)
+
+
+class EvaluatedFlows:
+    """An ensemble of flows on one device, with the verbs of a density that need no training.
+
+    Attributes:
+        device: where it computes.
+        n_members: number of members E.
+    """
+
+    def __init__(self, density: FlowDensity, device: str) -> None:
+        self._density, self.device, self.n_members = density, device, density.n_members
+        scaler = density.scaler
+        self._dimension = len(scaler.x_table if isinstance(scaler, Gaussianiser) else scaler.low)
+        self._pieces = Pieces(_ROWS[device], "evaluating a flow")
+
+    def sample(self, m: Array, *, member: int = 0, seed: int = 1) -> Array:
+        """As `FlowDensity.sample`."""
+        noise = np.random.default_rng(seed).standard_normal((len(m), self._dimension))
+        return self.decode(noise, m, member=member)
+
+    def decode(self, z: Array, m: Array, *, member: int = 0) -> Array:
+        """As `FlowDensity.decode`."""
+        u = self._through(z, m, member, "inverse")
+        return self._density.scaler.inverse(np.clip(u, -50, 50))  # the logit's exp overflows far outside the data
+
+    def encode(self, x: Array, m: Array, *, member: int = 0) -> Array:
+        """As `FlowDensity.encode`."""
+        return self._through(self._density.scaler.forward(x), m, member, "forward")
+
+    def log_prob(self, x: Array, m: Array, *, member: int = 0) -> Array:
+        """As `FlowDensity.log_prob`."""
+        scaler, u = self._density.scaler, self._density.scaler.forward(x)
+        each = [self._on_pieces(flow.log_prob, u, m) for flow in self._flows(member)]
+        return np.asarray(logsumexp(each, axis=0) - np.log(len(each)) + scaler.log_jacobian(x))
+
+    def _through(self, values: Array, m: Array, member: int, direction: str) -> Array:
+        """Consecutive shares of the rows through the transforms of the member's checkpoints."""
+        parts = np.array_split(np.arange(len(m)), len(self._density.states[member]))
+        found = []
+        for flow, rows in zip(self._flows(member), parts, strict=True):
+            found.append(self._on_pieces(getattr(flow._transform, direction), values[rows], m[rows]))
+        return np.concatenate(found)
+
+    @one_thread
+    def _on_pieces(self, work: Callable[..., Any], values: Array, m: Array) -> Array:
+        """What `work(values, context=...)` finds, the first thing of several, piece by piece."""
+        density, out = self._density, list[torch.Tensor]()
+        scaled = torch.from_numpy((np.log(m) - density.mass_mean) / density.mass_sd)
+
+        def one(part: slice) -> None:
+            v = torch.from_numpy(values[part]).to(self.device, torch.float32)
+            found = work(v, context=scaled[part].to(self.device, torch.float32)[:, None])
+            out.append((found[0] if isinstance(found, tuple) else found).cpu())
+
         with torch.no_grad():
-            each = [
-                np.concatenate(
-                    [
-                        flow.log_prob(u[i : i + 16384], context=self._context(m[i : i + 16384])).numpy()
-                        for i in range(0, len(x), 16384)
-                    ]
-                )
-                for flow in self._flows(member)
-            ]
-        return np.asarray(logsumexp(each, axis=0) - np.log(len(each)) + self.scaler.log_jacobian(x))
-
-    def _dimension(self) -> int:
-        table = self.scaler.x_table if isinstance(self.scaler, Gaussianiser) else self.scaler.low
-        return len(table)
-
-    def _context(self, m: Array) -> torch.Tensor:
-        return torch.tensor((np.log(m) - self.mass_mean) / self.mass_sd, dtype=torch.float32)[:, None]
+            self._pieces.run(len(m), one)
+        return torch.cat(out).double().numpy() if out else np.empty(values.shape)
 
     def _flows(self, member: int) -> Iterator[Flow]:
-        for state in self.states[member]:
-            flow = _build(self.settings, self._dimension())
+        for state in self._density.states[member]:
+            flow = _build(self._density.settings, self._dimension)
             flow.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
-            yield flow.eval()
+            yield flow.to(self.device).eval()
 
 
 def _build(s: FlowSettings, d: int) -> Flow:
@@ -186,7 +219,7 @@ def _train(
         if s.schedule == "one_cycle"
         else None
     )
-    kept: list[tuple[float, dict[str, NDArray[np.generic]]]] = []
+    kept: list[tuple[float, dict[str, torch.Tensor]]] = []
     for epoch in range(s.epochs):
         flow.train()
         index = train[torch.randperm(len(train), generator=order).to(device)]
@@ -208,6 +241,6 @@ def _train(
             raise FitError(f"flow: validation loss is {score} in epoch {epoch + 1}, expected a finite number")
         if progress:
             progress(epoch + 1, s.epochs, score)
-        kept.append((score, {k: v.detach().cpu().numpy().copy() for k, v in flow.state_dict().items()}))
+        kept.append((score, {k: v.detach().clone() for k, v in flow.state_dict().items()}))
         kept = sorted(kept, key=lambda pair: pair[0])[: s.keep_epochs]
-    return [state for _, state in kept]
+    return [{k: v.cpu().numpy() for k, v in state.items()} for _, state in kept]

@@ -8,6 +8,7 @@ are stored and rebuilt by value.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from scipy.interpolate import PchipInterpolator
 from scipy.special import expit, logit, ndtr, ndtri
 
 from cathode.errors import FitError
+
+if TYPE_CHECKING:  # `cathode check` fits scalings, and must not pay for torch
+    import torch
 
 Array = NDArray[np.float64]
 
@@ -57,11 +61,11 @@ class Gaussianiser:
 
     def forward(self, x: Array) -> Array:
         """Normal coordinates `u (n, d)` of features `x (n, d)`."""
-        return self._interpolate(x, self.x_table, self.u_table)
+        return _mapped(x, self.x_table, self.u_table)
 
     def inverse(self, u: Array) -> Array:
         """Features `x (n, d)` of normal coordinates `u (n, d)`."""
-        return self._interpolate(u, self.u_table, self.x_table)
+        return _mapped(u, self.u_table, self.x_table)
 
     def log_jacobian(self, x: Array) -> Array:
         """Log |det du/dx| `(n,)`: piecewise constant, from the slope of the table."""
@@ -71,14 +75,34 @@ class Gaussianiser:
             total += np.log(slopes[np.searchsorted(xs, x[:, j], side="right")])
         return total
 
-    @staticmethod
-    def _interpolate(values: Array, source: Array, target: Array) -> Array:
-        out = np.empty(values.shape)
-        for j, (a, b) in enumerate(zip(source, target, strict=True)):
-            v = values[:, j]
-            inner = np.interp(v, a, b)
-            out[:, j] = inner + np.minimum(v - a[0], 0) * _tail(a, b, 0) + np.maximum(v - a[-1], 0) * _tail(a, b, -1)
-        return out
+
+def _mapped(values: Array, source: Array, target: Array) -> Array:
+    import torch
+
+    v = torch.from_numpy(np.ascontiguousarray(values))
+    return interpolated(v, torch.from_numpy(source), torch.from_numpy(target), tails(source, target)).numpy()
+
+
+def interpolated(
+    values: torch.Tensor, source: torch.Tensor, target: torch.Tensor, slopes: list[tuple[float, float]]
+) -> torch.Tensor:
+    """Linear interpolation of every column of `values (n, d)` in tables `(d, t)`, beyond them with the `slopes` of `tails`."""
+    import torch
+
+    out = torch.empty_like(values)
+    for j, (a, b, (below, above)) in enumerate(zip(source, target, slopes, strict=True)):
+        v = values[:, j].contiguous()
+        cell = (torch.bucketize(v, a, right=True) - 1).clamp_(0, len(a) - 2)
+        inner = v.clamp(a[0], a[-1])
+        slope = torch.diff(b) / torch.diff(a)
+        out[:, j] = b[cell] + slope[cell] * (inner - a[cell])
+        out[:, j] += (v - a[0]).clamp_max_(0) * below + (v - a[-1]).clamp_min_(0) * above
+    return out
+
+
+def tails(source: Array, target: Array) -> list[tuple[float, float]]:
+    """Slopes of tables `(d, t)` below their first and above their last entry, per feature."""
+    return [(_tail(a, b, 0), _tail(a, b, -1)) for a, b in zip(source, target, strict=True)]
 
 
 def _tail(a: Array, b: Array, end: int) -> float:

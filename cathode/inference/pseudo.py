@@ -92,7 +92,9 @@ def score_region(
             seed=seed,
             device=device,
         )
-        drawn = make_template(events, density, window=region, template=closure.template(template), seed=seed)
+        drawn = make_template(
+            events, density, window=region, template=closure.template(template), seed=seed, device=device
+        )
     return method.score(
         events,
         region,

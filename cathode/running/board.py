@@ -20,7 +20,7 @@ STAGES = {
     "pseudo-experiments": (
         "fit_truth", "calibrate_classifier", "calibrate_chain", "measure_overdispersion", "measure_calibration"
     ),
-    "report": ("plot_window", "summarise", "plot_summary", "plot_calibration", "report", "timing", "limit_signal"),
+    "report": ("plot_window", "summarise", "plot_summary", "plot_calibration", "report", "report_calibrated", "timing", "limit_signal"),
 }  # fmt: skip
 _STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
 _PART = re.compile(r" (\w+): (\d+) of (\d+)(?:,|$)", re.M)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.stats import norm
 from scipy.stats import t as student
+
+from cathode.errors import FitError
+
+_SIZE = 0.05  # of the test: limits at 95 %
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +113,7 @@ def build_workspace(c: Counting) -> dict[str, Any]:
 def _model(workspace: dict[str, Any], measurement: str) -> tuple[Any, Any]:
     import pyhf
 
-    pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(tolerance=1e-3))
+    pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(tolerance=1e-3, strategy=0))
     loaded = pyhf.Workspace(json.loads(json.dumps(workspace)))
     model = loaded.model(measurement_name=measurement)
     return model, loaded.data(model)
@@ -132,17 +138,67 @@ def z_pyhf(workspace: dict[str, Any]) -> float:
 def upper_limit(workspace: dict[str, Any]) -> tuple[float, tuple[float, ...]]:
     """95 % CLs upper limit on the signal events of the measurement `yield`: observed, and expected at -2 .. 2 standard deviations.
 
-    Asymptotic q-tilde (arXiv:1007.1727, section 3.7). Not valid for counts of a few events.
+    Asymptotic q-tilde (arXiv:1007.1727, section 3.7; CLs of arXiv:1007.1727, eqs. 65 and 67): p-values of q_mu by its distribution under
+    mu and under 0, whose width comes from the Asimov data. Expected at N standard deviations: CLs falls to 0.05 where
+    sqrt(q_A(mu)) = N + Phi^-1(1 - 0.05 Phi(N)) (eq. 89 for CLs). Fits are pyhf's; what its own scan fits anew at every mu is fitted once
+    here, with the same result in a tenth of the time. Not valid for counts of a few events. Raises FitError where no mu is excluded.
     """
-    import pyhf
-
     model, data = _model(workspace, "yield")
+    scan = _Profile(model, data)
     scale = workspace["channels"][0]["samples"][0]["data"][0]
-    # q-tilde is defined for mu >= 0 only: the fit may not go below
-    bounds = model.config.suggested_bounds()
-    top = bounds[model.config.poi_index][1]
-    bounds[model.config.poi_index] = (0.0, 2 * top)
-    observed, expected = pyhf.infer.intervals.upper_limits.toms748_scan(
-        data, model, 0.0, top, par_bounds=bounds, rtol=1e-3
-    )
-    return float(observed) * scale, tuple(float(v) * scale for v in expected)
+    observed = scan.crossing(lambda mu: scan.cls(mu) - _SIZE)
+    expected = []
+    for n in (-2.0, -1.0, 0.0, 1.0, 2.0):
+        root = n + float(norm.isf(_SIZE * norm.cdf(n)))
+        expected.append(scan.crossing(lambda mu, root=root: root - np.sqrt(scan.asimov(mu))))  # type: ignore[misc]
+    return observed * scale, tuple(limit * scale for limit in expected)
+
+
+class _Profile:
+    """q-tilde of data, and q of the Asimov data without signal, against mu; a fit each, from where the last one ended."""
+
+    def __init__(self, model: Any, data: Any) -> None:
+        import pyhf
+
+        self._fit, self._poi = pyhf.infer.mle.fixed_poi_fit, model.config.poi_index
+        bounds = model.config.suggested_bounds()
+        self.top = bounds[self._poi][1]
+        # q-tilde is defined for mu >= 0 only: the fit may not go below
+        bounds[self._poi] = (0.0, 2 * self.top)
+        self._rest = (bounds, model.config.suggested_fixed())
+        init = model.config.suggested_init()
+        best, free = pyhf.infer.mle.fit(data, model, init, *self._rest, return_fitted_val=True)
+        null, _ = self._fit(0.0, data, model, init, *self._rest, return_fitted_val=True)
+        asimov = model.expected_data(null)
+        self._best, self._model = float(best[self._poi]), model
+        # the Asimov data are fitted best by what they were made of
+        self._samples = ((data, float(free)), (asimov, float(-2 * model.logpdf(null, asimov)[0])))
+        self._starts, self._found = [list(null), list(null)], dict[tuple[int, float], float]()
+
+    def asimov(self, mu: float) -> float:
+        """The test statistic of the Asimov data."""
+        return self._q(1, mu)
+
+    def cls(self, mu: float) -> float:
+        """CLs of the data."""
+        q, at = (0.0 if mu < self._best else self._q(0, mu)), self._q(1, mu)
+        if at <= 0.0:
+            return 1.0
+        width = np.sqrt(at)
+        low, high = (np.sqrt(q), np.sqrt(q) - width) if q <= at else ((q + at) / (2 * width), (q - at) / (2 * width))
+        return float(norm.sf(low) / norm.sf(high))
+
+    def crossing(self, falling: Callable[[float], float]) -> float:
+        """The mu at which a falling function is 0. Raises FitError where it stays above."""
+        end = self.top if falling(self.top) <= 0 else 2 * self.top
+        if falling(end) > 0:
+            raise FitError(f"limit: found none up to {end:.4g} times the square root of the background")
+        return float(brentq(falling, 0.0, end, xtol=1e-5 * self.top, rtol=1e-4))
+
+    def _q(self, which: int, mu: float) -> float:
+        if (which, mu) not in self._found:
+            data, free = self._samples[which]
+            pars, value = self._fit(mu, data, self._model, self._starts[which], *self._rest, return_fitted_val=True)
+            self._starts[which] = list(pars)
+            self._found[which, mu] = max(float(value) - free, 0.0)
+        return self._found[which, mu]

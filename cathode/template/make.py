@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 
-from cathode.density.ensemble import DensityEnsemble
+from cathode.density.ensemble import DensityEnsemble, evaluated_on
 from cathode.errors import FitError
 from cathode.events import Events, Role, Template
 from cathode.regions import Window
@@ -24,6 +25,7 @@ def make_template(
     window: Window,
     template: TemplateSettings = TemplateSettings(),
     seed: int = 1,
+    device: str = "auto",
 ) -> Template:
     """Make the background template in the signal region of one window.
 
@@ -31,6 +33,7 @@ def make_template(
     """
     n = int(window.in_signal(events.mass).sum())
     own_seed = derive_seed(seed, "sample_template", window.name)
+    density = replace(density, density=evaluated_on(density.density, device))
     if template.base == "sidebands":
         made = transport_template(density, events, window, template, seed=own_seed)
     else:

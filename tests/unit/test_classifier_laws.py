@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from conftest import DEVICE
 from sklearn.metrics import roc_auc_score
 
-from cathode.classifier.folds import Sample, assign_folds, cross_fit
+import cathode.classifier.folds as training
+from cathode.classifier.folds import Sample, assign_folds
 from cathode.classifier.settings import ClassifierSettings, NetworkSettings, TreeSettings
 from cathode.errors import FitError
 
 SHIFT, N = 0.7, 6000
+cross_fit = partial(training.cross_fit, device=DEVICE)
 
 
 @pytest.fixture(scope="module", params=["boosted_trees", "network"])

@@ -7,8 +7,10 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 
 import pytest
+import torch
 import yaml
 from conftest import ROOT
 
@@ -135,19 +137,54 @@ def test_libraries_that_do_not_fit_end_with_one_line(megabytes):
     assert done.stderr.count("\n") == 1
 
 
-def test_a_gpu_job_without_a_gpu_falls_back_with_a_warning_or_refuses(monkeypatch):
-    said: list[str] = []
-    resolve_device = numerics.resolve_device
-    monkeypatch.setattr(numerics.log, "warning", said.append)
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+@pytest.fixture
+def card(monkeypatch):
+    """A torch that pretends: `card(error)` for one that sees a card on which the first operation fails so, `card(words)` for none."""
+
+    def pretend(trouble: Exception | str) -> None:
+        def available() -> bool:
+            if isinstance(trouble, str) and trouble:
+                warnings.warn(trouble, stacklevel=1)
+            return isinstance(trouble, Exception)
+
+        def ones(*_: object, **__: object) -> None:
+            assert isinstance(trouble, Exception)
+            raise trouble
+
+        monkeypatch.setattr("torch.cuda.is_available", available)
+        monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Tesla K80")
+        monkeypatch.setattr("torch.ones", ones)
+
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert resolve_device("auto") == "cpu"
-    assert not said
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    assert resolve_device("auto") == "cpu"
-    assert "given a GPU, but torch sees none" in said[0]
-    with pytest.raises(ConfigError, match="found cuda, but no GPU"):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    return pretend
+
+
+OLD = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040)."
+KERNEL = RuntimeError("CUDA error: no kernel image is available for execution on the device\nCompile with ...")
+STATES = [
+    ("", "no GPU is visible to torch"),
+    (OLD, "the NVIDIA driver is too old for this torch"),
+    (KERNEL, "Tesla K80 is a card that this torch"),
+    (torch.cuda.OutOfMemoryError("CUDA out of memory."), "its memory is taken"),
+    (RuntimeError("CUDA error: device is in prohibited mode"), "the GPU cannot be used: CUDA error: device is in proh"),
+]
+
+
+@pytest.mark.parametrize(("trouble", "words"), STATES)
+def test_a_card_that_cannot_be_used_is_refused_in_words_or_said(card, monkeypatch, trouble, words):
+    card(trouble)
+    said: list[str] = []
+    monkeypatch.setattr(numerics.log, "warning", lambda text, *values: said.append(text % values))
+    resolve_device = numerics.resolve_device
+    with pytest.raises(ConfigError, match="device: found cuda, but " + re.escape(words)):
         resolve_device("cuda")
+    assert resolve_device("cpu") == "cpu"
+    assert resolve_device("auto") == "cpu"
+    assert [words in line for line in said] == ([True] if trouble else [])  # a laptop without a card needs no word
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")  # this job was given one
+    assert resolve_device("auto") == "cpu"
+    assert "running on the CPU: " + words in said[-1]
 
 
 def run_folder(folder):

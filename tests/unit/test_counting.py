@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyhf
 import pytest
 from conftest import counting
 from independent import z_bi
@@ -177,6 +178,31 @@ def test_the_inflation_makes_a_gaussian_as_wide_as_student_at_three_sigma():
     assert student_inflation(5) == pytest.approx(1.84, abs=0.01)
     assert student_inflation(11) == pytest.approx(1.28, abs=0.01)
     assert student_inflation(np.inf) == 1
+
+
+@pytest.mark.parametrize(
+    "c",
+    [
+        counting(357, 181.0, 860, initialisation=0.003, bootstrap=0.011, non_closure=0.053, nu=12, sideband=(0.97, 0.007)),
+        counting(14, 17.2, 90, initialisation=0.02, bootstrap=0.03, non_closure=0.15, nu=9, sideband=(1.02, 0.01)),
+    ],
+    ids=["excess", "deficit"],
+)  # fmt: skip
+def test_the_upper_limit_is_that_of_pyhfs_own_scan(c):
+    """Which fits everything anew at every mu."""
+    workspace = build_workspace(c)
+    found, bands = upper_limit(workspace)
+    loaded = pyhf.Workspace(workspace)
+    model = loaded.model(measurement_name="yield")
+    bounds = model.config.suggested_bounds()
+    bounds[model.config.poi_index] = (0.0, 60.0)
+    pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(tolerance=1e-3))
+    observed, expected = pyhf.infer.intervals.upper_limits.toms748_scan(
+        loaded.data(model), model, 0.0, 50.0, par_bounds=bounds, rtol=1e-4
+    )
+    scale = workspace["channels"][0]["samples"][0]["data"][0]
+    assert found == pytest.approx(float(observed) * scale, rel=1e-3)
+    assert bands == pytest.approx([float(v) * scale for v in expected], rel=1e-3)
 
 
 def test_the_upper_limit_covers_the_textbook_case():
