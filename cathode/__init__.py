@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from cathode.inference.truth import evaluate as evaluate
     from cathode.intake.demo import load_demo as load_demo
     from cathode.regions import Window as Window
+    from cathode.report.table import ScanTable as ScanTable
     from cathode.results import HuntResult as HuntResult
     from cathode.results import Summary as Summary
     from cathode.stats.settings import StatisticsSettings as StatisticsSettings
@@ -69,6 +70,7 @@ _HOMES = {
     "Labels": "cathode.events",
     "Method": "cathode.classifier.method",
     "MethodScores": "cathode.classifier.scores",
+    "ScanTable": "cathode.report.table",
     "StatisticsSettings": "cathode.stats.settings",
     "Summary": "cathode.results",
     "Template": "cathode.events",

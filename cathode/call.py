@@ -34,6 +34,7 @@ from cathode.intake.prepare import Prepared, prepare_events
 from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.progress import told_to
 from cathode.regions import Interval, Window, WindowSettings
+from cathode.report.table import ScanTable
 from cathode.results import HuntResult, HuntResults, Limit, Overdispersion, Stage, Summary, Truth, Waterfall, Workspace
 from cathode.spectrum.scan import SpectrumScan, scan_spectrum
 from cathode.stats.settings import StatisticsSettings
@@ -307,7 +308,7 @@ def _conclude(
             workspaces[entry.name] = space
         if prepared.labels.known:
             truth.append(evaluate(prepared.events, prepared.labels, scores, window=window, working_points=points))
-    summary = summarise(groups, truth, prepared.intake, config=config)
+    summary, _ = summarise(groups, truth, prepared.intake, config=config)
     spectrum = None
     if not config.blind:
         spectrum = scan_spectrum(prepared.events, window=window, statistics=statistics, seed=config.seed)
@@ -523,8 +524,14 @@ class Hunt:
             for eps, chosen in zip(points, select(self.events, scores, working_points=points), strict=True):
                 io.write(chosen, target / "selected" / f"{self[method, eps].name}.parquet", _MADE)
         self._write_report(target / "report.html")
+        self.table.write(target / "scan.csv")
         io.write(self.summary, target / "summary.json", _MADE)
         return target
+
+    @property
+    def table(self) -> ScanTable:
+        """Every method and working point as a table; see `ScanTable`."""
+        return ScanTable.of(self.summary)
 
     def _rows(self) -> list[tuple[str, ...]]:
         def text(value: float | None, form: str) -> str:

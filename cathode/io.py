@@ -27,7 +27,7 @@ from cathode.checksums import is_whole, of_array, sealed
 from cathode.errors import ArtefactError, reason
 from cathode.headers import read_header
 from cathode.nested import decode, encode
-from cathode.results import FigureNumbers, Page, Workspace
+from cathode.results import FigureNumbers, Page, TableText, Workspace
 from cathode.schema import MismatchError, dump, parse
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _write(obj: Any, path: Path, made: Made) -> None:
     header = {"schema": kind.schema, "made": dataclasses.asdict(made)}
     if kind.form == "folder":
         for name, content in obj.files.items():
-            _replace(path / name, functools.partial(_write_bytes, content))
+            write_whole(path / name, functools.partial(_write_bytes, content))
         return
     writers: dict[str, Callable[[Any, Path, dict[str, Any]], None]] = {
         "parquet": _write_parquet,
@@ -83,14 +83,14 @@ def _write(obj: Any, path: Path, made: Made) -> None:
         "document": _write_document,
         "raw": _write_raw,
     }
-    _replace(path, lambda part: writers[kind.form](obj, part, header))
+    write_whole(path, lambda part: writers[kind.form](obj, part, header))
 
 
 def _write_bytes(content: bytes, path: Path) -> None:
     path.write_bytes(content)
 
 
-def _replace(path: Path, write_to: Callable[[Path], Any]) -> None:
+def write_whole(path: Path, write_to: Callable[[Path], Any]) -> None:
     """Let `write_to` fill a temporary file, and give it its final name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
@@ -358,13 +358,14 @@ def _validated(tree: Any, cls: type, kind: Kind, path: Path) -> Any:
 # --- formats of their own
 
 
-def _write_raw(obj: Page | Workspace, path: Path, header: dict[str, Any]) -> None:
-    text = obj.text if isinstance(obj, Page) else json.dumps(obj.tree, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    path.write_text(text, encoding="utf-8")
+def _write_raw(obj: Page | TableText | Workspace, path: Path, header: dict[str, Any]) -> None:
+    if isinstance(obj, Workspace):
+        obj = Page(json.dumps(obj.tree, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    path.write_text(obj.text, encoding="utf-8")
 
 
-def _read_raw(path: Path, cls: type, kind: Kind) -> FigureNumbers | Page | Workspace:
+def _read_raw(path: Path, cls: type, kind: Kind) -> FigureNumbers | Page | TableText | Workspace:
     if cls is FigureNumbers:
         return FigureNumbers(path.stem, path.read_text(encoding="utf-8"))
     text = path.read_text(encoding="utf-8")
-    return Page(text) if cls is Page else Workspace(json.loads(text))
+    return Workspace(json.loads(text)) if cls is Workspace else cls(text)

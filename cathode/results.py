@@ -587,6 +587,18 @@ class Page:
     text: str
 
 
+@artefact("table", "raw")
+@dataclass(frozen=True)
+class TableText:
+    """A table as CSV.
+
+    Attributes:
+        text: its lines.
+    """
+
+    text: str
+
+
 @artefact("figures", "folder")
 @dataclass(frozen=True)
 class Figures:

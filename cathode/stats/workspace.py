@@ -12,9 +12,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from cathode.errors import FitError
-
-_SIZE = 0.05  # of the test: limits at 95 %
+from cathode.errors import ConfigError, FitError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,21 +133,23 @@ def z_pyhf(workspace: dict[str, Any]) -> float:
     return float(sign * np.sqrt(max(float(null) - float(free), 0.0)))
 
 
-def upper_limit(workspace: dict[str, Any]) -> tuple[float, tuple[float, ...]]:
-    """95 % CLs upper limit on the signal events of the measurement `yield`: observed, and expected at -2 .. 2 standard deviations.
+def upper_limit(workspace: dict[str, Any], *, level: float = 0.95) -> tuple[float, tuple[float, ...]]:
+    """CLs upper limit at a confidence `level` on the signal events of `yield`: observed, and expected at -2 .. 2 standard deviations.
 
     Asymptotic q-tilde (arXiv:1007.1727, section 3.7; CLs of arXiv:1007.1727, eqs. 65 and 67): p-values of q_mu by its distribution under
-    mu and under 0, whose width comes from the Asimov data. Expected at N standard deviations: CLs falls to 0.05 where
-    sqrt(q_A(mu)) = N + Phi^-1(1 - 0.05 Phi(N)) (eq. 89 for CLs). Fits are pyhf's; what its own scan fits anew at every mu is fitted once
+    mu and under 0, whose width comes from the Asimov data. Expected at N standard deviations: CLs falls to a = 1 - level
+    where sqrt(q_A(mu)) = N + Phi^-1(1 - a Phi(N)) (eq. 89 for CLs). Fits are pyhf's; what its own scan fits anew at every mu is fitted once
     here, with the same result in a tenth of the time. Not valid for counts of a few events. Raises FitError where no mu is excluded.
     """
-    model, data = _model(workspace, "yield")
+    if not 0.5 <= level < 1:
+        raise ConfigError(f"level: found {level:g}, expected a confidence level from 0.5 on and below 1, e.g. 0.95")
+    model, data, size = *_model(workspace, "yield"), 1 - level
     scan = _Profile(model, data)
     scale = workspace["channels"][0]["samples"][0]["data"][0]
-    observed = scan.crossing(lambda mu: scan.cls(mu) - _SIZE)
+    observed = scan.crossing(lambda mu: scan.cls(mu) - size)
     expected = []
     for n in (-2.0, -1.0, 0.0, 1.0, 2.0):
-        root = n + float(norm.isf(_SIZE * norm.cdf(n)))
+        root = n + float(norm.isf(size * norm.cdf(n)))
         expected.append(scan.crossing(lambda mu, root=root: root - np.sqrt(scan.asimov(mu))))  # type: ignore[misc]
     return observed * scale, tuple(limit * scale for limit in expected)
 
@@ -189,11 +189,16 @@ class _Profile:
         return float(norm.sf(low) / norm.sf(high))
 
     def crossing(self, falling: Callable[[float], float]) -> float:
-        """The mu at which a falling function is 0. Raises FitError where it stays above."""
-        end = self.top if falling(self.top) <= 0 else 2 * self.top
-        if falling(end) > 0:
-            raise FitError(f"limit: found none up to {end:.4g} times the square root of the background")
-        return float(brentq(falling, 0.0, end, xtol=1e-5 * self.top, rtol=1e-4))
+        """The mu at which a falling function is 0. Raises FitError where it stays above.
+
+        It is looked for upwards from the best fit: far above, where nothing fits, minimisers fail.
+        """
+        start, end = 0.0, max(self._best, 0.0) + 2
+        while falling(end) > 0:
+            if end >= 2 * self.top:
+                raise FitError(f"limit: found none up to {end:.4g} times the square root of the background")
+            start, end = end, min(1.5 * end, 2 * self.top)
+        return float(brentq(falling, start, end, xtol=1e-6 * self.top, rtol=1e-4))
 
     def _q(self, which: int, mu: float) -> float:
         if (which, mu) not in self._found:

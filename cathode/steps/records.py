@@ -81,7 +81,12 @@ def other_inputs(config: Config, inputs: Sequence[str]) -> list[str]:
 def clear_run(folder: Path) -> None:
     """Remove what a run wrote into its folder, and nothing else that lies there."""
     mine = [path for path, _ in artefacts_of(folder)]
-    mine += [folder / "report.html", folder / "calibration" / "report.html", folder / "summary.json"]
+    mine += [
+        folder / "report.html",
+        folder / "calibration" / "report.html",
+        folder / "summary.json",
+        folder / "scan.csv",
+    ]
     for part, endings in _WRITTEN.items():
         mine += [path for path in (folder / part).rglob("*") if path.suffix in endings and path.is_file()]
     for path in mine:

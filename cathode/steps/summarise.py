@@ -7,7 +7,8 @@ import dataclasses
 from cathode.config import Config
 from cathode.events import Intake
 from cathode.inference.total import global_significance, inclusive_excess
-from cathode.results import HuntResults, RuleUsage, Summary, Truth
+from cathode.report.table import ScanTable
+from cathode.results import HuntResults, RuleUsage, Summary, TableText, Truth
 from cathode.running.usage import summarise_timing
 from cathode.seeds import derive_seed
 from cathode.version import __version__
@@ -22,8 +23,8 @@ def summarise(
     *,
     config: Config,
     used: tuple[RuleUsage, ...] = (),
-) -> Summary:
-    """Gather the hunts of a run, and what labels say of them, into the machine-readable result."""
+) -> tuple[Summary, TableText]:
+    """Gather the hunts of a run, and what labels say of them, into the machine-readable result, and into a table of all of them."""
     known = {(t.window, t.method): t.entries for t in truth if t.entries}
     entries = []
     for group in hunts:
@@ -32,7 +33,7 @@ def summarise(
             flags = entry.flags + (_QUICK if config.quick else ())
             entries.append(dataclasses.replace(entry, truth=evaluated[i] if evaluated else None, flags=flags))
     total = global_significance(entries, seed=derive_seed(config.seed, "overlap"))
-    return Summary(
+    summary = Summary(
         run=config.run,
         code_version=__version__,
         config=config.published(),
@@ -45,3 +46,4 @@ def summarise(
         timing=summarise_timing(used),
         **vars(total),
     )
+    return summary, TableText(ScanTable.of(summary).text)

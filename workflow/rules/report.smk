@@ -8,6 +8,7 @@ rule summarise:
         intake=f"{RUN}/intake.json",
     output:
         f"{RUN}/summary.json",
+        f"{RUN}/scan.csv",
     log:
         log_of("summarise"),
     benchmark:

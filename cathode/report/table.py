@@ -1,0 +1,194 @@
+"""Every window, method and working point of a run as one table: for figures and limits of one's own, without the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+
+from cathode.classifier.methods import is_reference
+from cathode.errors import ArtefactError
+from cathode.io import write_whole
+from cathode.results import HuntResult, Summary
+from cathode.stats.workspace import Counting, build_workspace, upper_limit
+
+if TYPE_CHECKING:
+    from cathode.plots.drawing import Drawing
+
+COLUMNS: dict[str, str] = {
+    "window": "name of the window",
+    "mass": "centre of the signal region (GeV)",
+    "width": "its width (GeV)",
+    "low": "lower edge (GeV)",
+    "high": "upper edge (GeV)",
+    "method": "name of the method",
+    "eps_bkg": "background efficiency asked for",
+    "eps_bkg_reached": "the one that was reached",
+    "in_region": "events in the signal region",
+    "observed": "those that pass",
+    "expected": "background among them",
+    "error": "its standard deviation, all sources",
+    "error_template": "of which: finite reference sample",
+    "error_initialisation": "of which: initialisation",
+    "error_data": "of which: training data",
+    "error_non_closure": "of which: non-closure",
+    "closure": "measured log of observed over predicted, which `expected` includes",
+    "reference_events": "effective number of reference events that pass",
+    "degrees_of_freedom": "of Student's t; empty for infinitely many",
+    "overdispersion": "variance of the counts over Poisson",
+    "p": "local p-value",
+    "z": "local significance (standard deviations)",
+    "expected_in_region": "background in the signal region before the selection, by the mass fit of the sidebands",
+    "expected_in_region_error": "its standard deviation",
+    "signal": "signal events that pass",
+    "signal_error": "their standard deviation",
+    "limit": "observed upper limit on signal events that pass (95 %)",
+    "limit_m2": "expected limit at -2 standard deviations",
+    "limit_m1": "at -1",
+    "limit_0": "the median",
+    "limit_p1": "at +1",
+    "limit_p2": "at +2",
+    "search": "whether it is a search (not a method that uses truth labels)",
+    "trials": "searches of the run, which the global significance takes into account",
+    "p_global": "global p-value of the run, that of its smallest local one",
+    "flags": "what a reader must know, separated by ` | `",
+}
+_WORDS = {"window", "method", "search", "flags"}
+_COUNTS = ("in_region", "observed", "trials")
+_LIMITS = ("limit_m2", "limit_m1", "limit_0", "limit_p1", "limit_p2")
+
+
+@dataclass(frozen=True)
+class ScanTable:
+    """One row per window, method and working point. A number that does not apply is empty (NaN), never 0.
+
+    Attributes:
+        frame: the columns of `COLUMNS`.
+    """
+
+    frame: pd.DataFrame
+
+    @classmethod
+    def of(cls, summary: Summary) -> Self:
+        """The table of a run's summary."""
+        frame = pd.DataFrame([_row(summary, h) for h in summary.hunts], columns=list(COLUMNS))
+        return cls(frame.astype(dict.fromkeys(set(COLUMNS) - _WORDS, float)))
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """The table of a run's folder, or of a file (`.csv`, `.parquet`). Raises ArtefactError for a file that is none, naming what it lacks."""
+        path = Path(path)
+        path = path / "scan.csv" if path.is_dir() else path
+        if not path.is_file():
+            raise ArtefactError(f"{path}: no such file, expected the scan table of a run (scan.csv)")
+        try:
+            frame = pd.read_parquet(path) if path.suffix == ".parquet" else _from_csv(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as error:
+            raise ArtefactError(f"{path}: found no table in it ({error}), expected a scan table") from error
+        if missing := [name for name in COLUMNS if name not in frame]:
+            raise ArtefactError(
+                f"{path}: found no column {', '.join(missing)}, expected a scan table (scan.csv of a run)"
+            )
+        return cls(frame[list(COLUMNS)])
+
+    @property
+    def text(self) -> str:
+        """As CSV, every number with the digits that give it back."""
+        return self.frame.astype(dict.fromkeys(_COUNTS, "Int64")).to_csv(index=False, lineterminator="\n")
+
+    def write(self, path: str | Path) -> Path:
+        """Write it as `.csv` or `.parquet`, and return the path. Raises ArtefactError for another ending."""
+        path = Path(path)
+        if path.suffix not in (".csv", ".parquet"):
+            raise ArtefactError(f"{path}: found ending {path.suffix or 'none'}, expected .csv or .parquet")
+        if path.suffix == ".csv":
+            write_whole(path, lambda part: part.write_text(self.text, encoding="utf-8"))
+        else:
+            write_whole(path, lambda part: self.frame.to_parquet(part, index=False))
+        return path
+
+    def limits(self, level: float = 0.95) -> Self:
+        """The same table with limits computed anew at a confidence level, from its own columns.
+
+        CLs, as `cathode.stats.workspace.upper_limit`; empty where the run gave none.
+        """
+        frame = self.frame.copy()
+        for i, row in frame.iterrows():
+            if np.isfinite(row["limit"]):
+                observed, bands = upper_limit(build_workspace(_counting(row)), level=level)
+                frame.loc[i, ["limit", *_LIMITS]] = [observed, *bands]
+        return type(self)(frame)
+
+    def plot(self) -> Drawing:
+        """Local p-value against mass, per method and working point; `.save("scan.pdf")`. Raises ArtefactError for a blind run."""
+        from cathode.plots.drawing import drawing
+
+        rows = [r for _, r in self.frame.iterrows() if np.isfinite(r["p"])]
+        if not rows:
+            raise ArtefactError("scan table: found no p-value in it (a blind run), expected one to draw")
+        hunts = [
+            {
+                "signal_region": (float(r["low"]), float(r["high"])),
+                "method": r["method"],
+                "eps_bkg": float(r["eps_bkg"]),
+            }
+            | {"p_local": float(r["p"]), "z_local": float(r["z"])}
+            | {"limit": {"s_obs": r["limit"], "s_exp": [r[c] for c in _LIMITS]} if np.isfinite(r["limit"]) else None}
+            for r in rows
+        ]
+        searches = list(dict.fromkeys(r["method"] for r in rows if r["search"]))
+        return drawing("scan", "scan", {"hunts": hunts, "trials": int(rows[0]["trials"]), "searches": searches})
+
+
+def _row(summary: Summary, h: HuntResult) -> dict[str, Any]:
+    low, high = h.signal_region
+    s, r, e = h.sigma, h.reference, h.n_sr_expected
+    limits: Iterable[float | None] = h.limit.s_exp if h.limit else [None] * 5
+    return {
+        "window": h.window, "mass": (low + high) / 2, "width": high - low, "low": low, "high": high, "method": h.method, "eps_bkg": h.eps_bkg,
+        "eps_bkg_reached": h.eps_bkg_reached, "in_region": h.n_sr, "observed": h.n_obs, "expected": h.n_bkg,
+        "error": s.total if s else None, "error_template": s.template if s else None, "error_initialisation": s.initialisation if s else None,
+        "error_data": s.bootstrap if s else None, "error_non_closure": s.non_closure if s else None,
+        "closure": h.non_closure.mean if h.non_closure else None, "reference_events": r.m if r else None,
+        "degrees_of_freedom": r.degrees_of_freedom if r else None, "overdispersion": h.overdispersion, "p": h.p_local, "z": h.z_local,
+        "expected_in_region": e.value if e else None, "expected_in_region_error": e.fit_error if e else None,
+        "signal": h.signal_yield.value if h.signal_yield else None, "signal_error": h.signal_yield.sigma if h.signal_yield else None,
+        "limit": h.limit.s_obs if h.limit else None, **dict(zip(_LIMITS, limits, strict=True)), "search": not is_reference(h.method),
+        "trials": summary.trials, "p_global": summary.p_global, "flags": " | ".join(h.flags),
+    }  # fmt: skip
+
+
+def _counting(row: pd.Series[Any]) -> Counting:
+    """The counting experiment behind one row."""
+
+    def relative(name: str) -> float:
+        return float(row[name] / row["expected"]) if np.isfinite(row[name]) else 0.0
+
+    nu = row["degrees_of_freedom"]
+    return Counting(
+        name=f"{row['window']}_{row['method']}_{row['eps_bkg']:g}",
+        n_obs=float(row["observed"]),
+        n_bkg=float(row["expected"]),
+        m=max(float(row["reference_events"]), 1.0),
+        initialisation=relative("error_initialisation"),
+        bootstrap=relative("error_data"),
+        non_closure=relative("error_non_closure"),
+        nu=float(nu) if np.isfinite(nu) else np.inf,
+        sideband_ratio=float(row["expected_in_region"] / row["in_region"]),
+        sideband_error=float(row["expected_in_region_error"] / row["expected_in_region"]),
+    )
+
+
+def _from_csv(text: str) -> pd.DataFrame:
+    """Numbers by Python's own float, which gives every digit back whatever the version of pandas."""
+    frame = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
+    for name in set(frame) - _WORDS:
+        frame[name] = [float(cell) if cell else np.nan for cell in frame[name]]
+    if "search" in frame:
+        frame["search"] = frame["search"] == "True"
+    return frame
