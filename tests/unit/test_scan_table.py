@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import counting
-from test_verdict import GOOD, summary
+from example_hunt import GOOD, summary
 
 from cathode import ScanTable
 from cathode.errors import ArtefactError, ConfigError
