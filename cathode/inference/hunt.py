@@ -27,7 +27,7 @@ from cathode.results import (
     Workspace,
 )
 from cathode.spectrum.grid import MassGrid, on_grid
-from cathode.spectrum.mass_fit import BAD, MassFit, Sculpting, mass_fit, sculpting
+from cathode.spectrum.mass_fit import BAD, MassFit, Sculpting, mass_fit, p_text, sculpting
 from cathode.stats.counting import li_ma, z_classical, z_value
 from cathode.stats.settings import StatisticsSettings
 from cathode.stats.workspace import Counting, build_workspace, upper_limit, z_pyhf
@@ -119,7 +119,7 @@ def infer_blind(
 def _doubts(density: DensityEnsemble, sidebands: SidebandClosure | None, method: str) -> tuple[str, ...]:
     """What is wrong already in the sidebands: of the mass fit, and of the density where the method uses it."""
     p = density.mass.p_value
-    flags = () if p > 0.01 else (f"mass fit of the sidebands: p = {p:.2g}",)
+    flags = () if p > 0.01 else (f"mass fit of the sidebands: {p_text(p)}",)
     return flags + (sidebands.doubts if sidebands and find_method(method).needs_template else ())
 
 

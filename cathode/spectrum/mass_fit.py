@@ -73,6 +73,15 @@ class MassFit:
     flags: tuple[str, ...]
 
 
+def p_text(p: float) -> str:
+    """A p-value for a sentence; one that a float cannot hold is not 0.
+
+    >>> p_text(0.0123), p_text(0.0)
+    ('p = 0.012', 'p below 1e-300')
+    """
+    return f"p = {p:.2g}" if p > 1e-300 else "p below 1e-300"
+
+
 def z_profile(n: float, b: float, sigma: float) -> float:
     """Signed significance of `n` over a background `b` with error `sigma` that is itself a Poisson measurement.
 
@@ -142,12 +151,12 @@ def mass_fit(
     chosen = max(fits, key=lambda f: f.p_value)
     alternates = tuple(f for f in fits if f is not chosen and f.p_value > _GOOD)
     spurious = max((abs(f.expected - chosen.expected) for f in alternates), default=0.0)
-    flags = () if chosen.p_value > _GOOD else (f"mass fit of the selected sidebands: p = {chosen.p_value:.2g}",)
+    flags = () if chosen.p_value > _GOOD else (f"mass fit of the selected sidebands: {p_text(chosen.p_value)}",)
     sigma = float(np.hypot(chosen.fit_error, spurious))
     good = chosen.p_value >= BAD
     if not good:
         flags = (
-            f"mass fit of the selected sidebands: no function describes them (p = {chosen.p_value:.2g}), no significance",
+            f"mass fit of the selected sidebands: no function describes them ({p_text(chosen.p_value)}), no significance",
         )
     return MassFit(
         chosen=chosen,
