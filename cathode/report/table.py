@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -11,56 +10,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pandas as pd
 
-from cathode.classifier.methods import is_reference
 from cathode.errors import ArtefactError
+from cathode.inference.table import COLUMNS, LIMITS, WORDS, as_csv, hunts_frame
 from cathode.io import write_whole
-from cathode.results import HuntResult, Summary
+from cathode.results import Summary
 from cathode.stats.workspace import Counting, build_workspace, upper_limit
 
 if TYPE_CHECKING:
     from cathode.plots.drawing import Drawing
-
-COLUMNS: dict[str, str] = {
-    "window": "name of the window",
-    "mass": "centre of the signal region (GeV)",
-    "width": "its width (GeV)",
-    "low": "lower edge (GeV)",
-    "high": "upper edge (GeV)",
-    "method": "name of the method",
-    "eps_bkg": "background efficiency asked for",
-    "eps_bkg_reached": "the one that was reached",
-    "in_region": "events in the signal region",
-    "observed": "those that pass",
-    "expected": "background among them",
-    "error": "its standard deviation, all sources",
-    "error_template": "of which: finite reference sample",
-    "error_initialisation": "of which: initialisation",
-    "error_data": "of which: training data",
-    "error_non_closure": "of which: non-closure",
-    "closure": "measured log of observed over predicted, which `expected` includes",
-    "reference_events": "effective number of reference events that pass",
-    "degrees_of_freedom": "of Student's t; empty for infinitely many",
-    "overdispersion": "variance of the counts over Poisson",
-    "p": "local p-value",
-    "z": "local significance (standard deviations)",
-    "expected_in_region": "background in the signal region before the selection, by the mass fit of the sidebands",
-    "expected_in_region_error": "its standard deviation",
-    "signal": "signal events that pass",
-    "signal_error": "their standard deviation",
-    "limit": "observed upper limit on signal events that pass (95 %)",
-    "limit_m2": "expected limit at -2 standard deviations",
-    "limit_m1": "at -1",
-    "limit_0": "the median",
-    "limit_p1": "at +1",
-    "limit_p2": "at +2",
-    "search": "whether it is a search (not a method that uses truth labels)",
-    "trials": "searches of the run, which the global significance takes into account",
-    "p_global": "global p-value of the run, that of its smallest local one",
-    "flags": "what a reader must know, separated by ` | `",
-}
-_WORDS = {"window", "method", "search", "flags"}
-_COUNTS = ("in_region", "observed", "trials")
-_LIMITS = ("limit_m2", "limit_m1", "limit_0", "limit_p1", "limit_p2")
 
 
 @dataclass(frozen=True)
@@ -76,8 +33,7 @@ class ScanTable:
     @classmethod
     def of(cls, summary: Summary) -> Self:
         """The table of a run's summary."""
-        frame = pd.DataFrame([_row(summary, h) for h in summary.hunts], columns=list(COLUMNS))
-        return cls(frame.astype(dict.fromkeys(set(COLUMNS) - _WORDS, float)))
+        return cls(hunts_frame(summary))
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -99,7 +55,7 @@ class ScanTable:
     @property
     def text(self) -> str:
         """As CSV, every number with the digits that give it back."""
-        return self.frame.astype(dict.fromkeys(_COUNTS, "Int64")).to_csv(index=False, lineterminator="\n")
+        return as_csv(self.frame)
 
     def write(self, path: str | Path) -> Path:
         """Write it as `.csv` or `.parquet`, and return the path. Raises ArtefactError for another ending."""
@@ -121,7 +77,7 @@ class ScanTable:
         for i, row in frame.iterrows():
             if np.isfinite(row["limit"]):
                 observed, bands = upper_limit(build_workspace(_counting(row)), level=level)
-                frame.loc[i, ["limit", *_LIMITS]] = [observed, *bands]
+                frame.loc[i, ["limit", *LIMITS]] = [observed, *bands]
         return type(self)(frame)
 
     def plot(self) -> Drawing:
@@ -138,29 +94,11 @@ class ScanTable:
                 "eps_bkg": float(r["eps_bkg"]),
             }
             | {"p_local": float(r["p"]), "z_local": float(r["z"])}
-            | {"limit": {"s_obs": r["limit"], "s_exp": [r[c] for c in _LIMITS]} if np.isfinite(r["limit"]) else None}
+            | {"limit": {"s_obs": r["limit"], "s_exp": [r[c] for c in LIMITS]} if np.isfinite(r["limit"]) else None}
             for r in rows
         ]
         searches = list(dict.fromkeys(r["method"] for r in rows if r["search"]))
         return drawing("scan", "scan", {"hunts": hunts, "trials": int(rows[0]["trials"]), "searches": searches})
-
-
-def _row(summary: Summary, h: HuntResult) -> dict[str, Any]:
-    low, high = h.signal_region
-    s, r, e = h.sigma, h.reference, h.n_sr_expected
-    limits: Iterable[float | None] = h.limit.s_exp if h.limit else [None] * 5
-    return {
-        "window": h.window, "mass": (low + high) / 2, "width": high - low, "low": low, "high": high, "method": h.method, "eps_bkg": h.eps_bkg,
-        "eps_bkg_reached": h.eps_bkg_reached, "in_region": h.n_sr, "observed": h.n_obs, "expected": h.n_bkg,
-        "error": s.total if s else None, "error_template": s.template if s else None, "error_initialisation": s.initialisation if s else None,
-        "error_data": s.bootstrap if s else None, "error_non_closure": s.non_closure if s else None,
-        "closure": h.non_closure.mean if h.non_closure else None, "reference_events": r.m if r else None,
-        "degrees_of_freedom": r.degrees_of_freedom if r else None, "overdispersion": h.overdispersion, "p": h.p_local, "z": h.z_local,
-        "expected_in_region": e.value if e else None, "expected_in_region_error": e.fit_error if e else None,
-        "signal": h.signal_yield.value if h.signal_yield else None, "signal_error": h.signal_yield.sigma if h.signal_yield else None,
-        "limit": h.limit.s_obs if h.limit else None, **dict(zip(_LIMITS, limits, strict=True)), "search": not is_reference(h.method),
-        "trials": summary.trials, "p_global": summary.p_global, "flags": " | ".join(h.flags),
-    }  # fmt: skip
 
 
 def _counting(row: pd.Series[Any]) -> Counting:
@@ -187,7 +125,7 @@ def _counting(row: pd.Series[Any]) -> Counting:
 def _from_csv(text: str) -> pd.DataFrame:
     """Numbers by Python's own float, which gives every digit back whatever the version of pandas."""
     frame = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
-    for name in set(frame) - _WORDS:
+    for name in set(frame) - WORDS:
         frame[name] = [float(cell) if cell else np.nan for cell in frame[name]]
     if "search" in frame:
         frame["search"] = frame["search"] == "True"

@@ -6,8 +6,8 @@ import dataclasses
 
 from cathode.config import Config
 from cathode.events import Intake
+from cathode.inference.table import as_csv, hunts_frame
 from cathode.inference.total import global_significance, inclusive_excess
-from cathode.report.table import ScanTable
 from cathode.results import HuntResults, RuleUsage, Summary, TableText, Truth
 from cathode.running.usage import summarise_timing
 from cathode.seeds import derive_seed
@@ -46,4 +46,4 @@ def summarise(
         timing=summarise_timing(used),
         **vars(total),
     )
-    return summary, TableText(ScanTable.of(summary).text)
+    return summary, TableText(as_csv(hunts_frame(summary)))

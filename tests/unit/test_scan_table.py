@@ -13,7 +13,7 @@ from example_hunt import GOOD, summary
 
 from cathode import ScanTable
 from cathode.errors import ArtefactError, ConfigError
-from cathode.report.table import COLUMNS
+from cathode.inference.table import COLUMNS
 from cathode.results import ExpectedEvents, Limit
 from cathode.stats.workspace import build_workspace, upper_limit
 

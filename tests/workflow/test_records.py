@@ -320,7 +320,8 @@ def test_a_summary_and_a_report_are_made_of_parts_of_one_run(made):
     run = f"{RESULTS}/toy"
 
     def step(*arguments: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "cathode", *arguments, "--out", "out.x", "--force"]
+        outs = ["out.x", "out.csv"] if arguments[0] == "summarise" else ["out.x"]
+        command = [sys.executable, "-m", "cathode", *arguments, "--out", *outs, "--force"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=made, check=False)
         return done.returncode, done.stderr
 
@@ -335,7 +336,7 @@ def test_a_summary_and_a_report_are_made_of_parts_of_one_run(made):
         code, said = step(*command, "other.yaml")
         assert code == 2
         assert "was made with other settings than the rest" in said or "the summary of another configuration" in said
-    for name in ("out.x", "other.yaml"):
+    for name in ("out.x", "out.csv", "other.yaml"):
         (made / name).unlink()
 
 
