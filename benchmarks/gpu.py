@@ -16,11 +16,13 @@ import json
 import logging
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -61,7 +63,7 @@ class Size:
 
 
 SIZES = {
-    "full": Size((100_000, 1_000_000), (1, 4, 20, 80), 4, 1_000_000, False, 40),
+    "full": Size((100_000, 1_000_000), (1, 4, 20, 80), 4, 1_000_000, False, 30),
     "small": Size((4_000,), (1, 4), 2, 5_000, True, 0),
 }
 
@@ -89,6 +91,7 @@ class Measured:
             value = make()
         except Exception as error:
             self.failed.append(key)
+            traceback.print_exc()
             value = {"failed": f"{type(error).__name__}: {error}"[:500]}
         self._put(key, value)
         sys.stdout.write(f"{time.monotonic() - begin:6.1f} s  {key}  {json.dumps(value)[:150]}\n")
@@ -125,7 +128,15 @@ def _lines(path: str) -> list[str]:
 
 
 def _smi(field: str) -> str | None:
-    command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader,nounits", "--id=0"]
+    uuid = getattr(
+        torch.cuda.get_device_properties(0), "uuid", None
+    )  # indices of nvidia-smi know no CUDA_VISIBLE_DEVICES
+    command = [
+        "nvidia-smi",
+        f"--query-gpu={field}",
+        "--format=csv,noheader,nounits",
+        f"--id={f'GPU-{uuid}' if uuid else 0}",
+    ]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
@@ -152,12 +163,16 @@ def watched(device: str) -> Iterator[dict[str, Any]]:
         torch.cuda.reset_peak_memory_stats()
         thread.start()
     wall, cpu = time.perf_counter(), time.process_time()
-    yield found
-    if device == "cuda":
-        torch.cuda.synchronize()
-        found["card_mb"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)
-    found |= {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
-    stop.set()
+    try:
+        yield found
+        if device == "cuda":
+            torch.cuda.synchronize()
+            found["card_mb"] = round(torch.cuda.max_memory_allocated() / 1e6, 1)
+        found |= {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+    finally:
+        stop.set()
+        if device == "cuda":
+            thread.join()
     if powers:
         found["power_w"] = float(np.mean(powers))
         found["energy_kj"] = found["power_w"] * found["wall_s"] / 1e3
@@ -180,12 +195,17 @@ def steps_of(settings: Any, n: int) -> int:
     return settings.epochs * max(1, int((1 - settings.validation) * n) // settings.batch)
 
 
+def weights(members: int, n: int) -> np.ndarray:
+    """Poisson(1) weights, as small integers like those of a hunt."""
+    return np.random.default_rng(2).poisson(1.0, (members, n)).astype(np.uint8)
+
+
 def trained(model: str, n: int, members: int, device: str) -> dict[str, Any]:
     """Seconds of one whole training."""
     cls, settings = MODELS[model]
     x, m = events(n)
     with watched(device) as found:
-        cls.fit(x, m, settings=settings, seeds=list(range(members)), device=device)
+        cls.fit(x, m, settings=settings, weights=weights(members, n), seeds=list(range(members)), device=device)
     return found | {"seconds": found["wall_s"], "steps": steps_of(settings, n), "scaled": False}
 
 
@@ -197,8 +217,11 @@ def scaled(model: str, n: int, members: int, device: str, epochs: int) -> dict[s
     walls = []
     for used in (1, 1, 1 + epochs):  # the first for what only a first training does
         short = {"epochs": used} | ({"steps": 0} if model == "histogram" else {})
+        used_settings = dataclasses.replace(settings, **short)
         with watched(device) as found:
-            cls.fit(x, m, settings=dataclasses.replace(settings, **short), seeds=list(range(members)), device=device)
+            cls.fit(
+                x, m, settings=used_settings, weights=weights(members, size), seeds=list(range(members)), device=device
+            )
         walls.append(found["wall_s"])
     steps = steps_of(settings, n)
     return found | {"seconds": _longer(walls) / (10 * epochs) * steps, "steps": steps, "scaled": True}
@@ -213,15 +236,19 @@ def _longer(walls: list[float]) -> float:
 
 def compared(there: Callable[[], dict[str, Any]], core: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What was measured there, with the seconds of one core beside it."""
-    found, one_core = there(), core()["seconds"]
+    found = there()
+    try:
+        one_core = core()["seconds"]
+    except RuntimeError as error:  # too short: what the card took is worth keeping
+        return found | {"one_core": str(error)}
     return found | {"one_core_s": one_core, "faster": one_core / found["seconds"]}
 
 
-def densities(note: Measured, size: Size, device: str) -> None:
-    """Every model, number of members and events, on the card and on one core."""
-    for model in MODELS:
+def densities(note: Measured, size: Size, device: str, models: tuple[str, ...], numbers: tuple[int, ...]) -> None:
+    """Models by numbers of members and events, on the card and on one core."""
+    for model in models:
         whole = model == "histogram"
-        for members in size.members if whole else size.members[:2]:
+        for members in numbers:
             for n in size.events:
 
                 def there(
@@ -238,14 +265,21 @@ def densities(note: Measured, size: Size, device: str) -> None:
 
 
 def graphs(size: Size, device: str) -> dict[str, Any]:
-    """The default ensemble's training with and without CUDA graphs, on the same events."""
-    found = {}
+    """The default ensemble's training with and without CUDA graphs, on the same events. Raises RuntimeError where none was captured."""
+    found: dict[str, Any] = {}
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    numerics.log.addHandler(handler)
     for on in (False, True):
         numerics.GRAPHS = on
         try:
             found["with" if on else "without"] = trained("histogram", size.events[0], 20, device)["seconds"]
         finally:
             numerics.GRAPHS = False
+    numerics.log.removeHandler(handler)
+    if said:
+        raise RuntimeError(f"{found}, but {said[0]}")
     return found | {"faster": found["without"] / found["with"]}
 
 
@@ -256,7 +290,7 @@ def evaluated(n: int, device: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for where, rows in ((device, n), ("cpu", min(n, 50_000))):
         on = d.on(where)
-        on.decode(on.encode(x[:2000], m[:2000]), m[:2000])
+        on.decode(on.encode(x[: 1 << 17], m[: 1 << 17]), m[: 1 << 17])  # kernels and memory are ready then
         with watched(where) as took:
             on.decode(on.encode(x[:rows], m[:rows]), m[:rows])
         found["one_core_s" if where == "cpu" else "seconds"] = took["wall_s"] * n / rows
@@ -347,10 +381,14 @@ def window(n: int, device: str, cores: int) -> dict[str, Any]:
         }
     with watched(device) as found:
         hunt = cathode.hunt(table, device=device, cores=cores, **keys)
-    return found | {"z": hunt.z, "events": n, "cores": cores}
+    return {k: v for k, v in found.items() if k not in ("card_mb", "cpu_s")} | {
+        "z": hunt.z,
+        "events": n,
+        "cores": cores,
+    }
 
 
-def whole_hunt(device: str, cores: int, *, dry_run: bool) -> dict[str, Any]:
+def whole_hunt(device: str, cores: int, *, dry_run: bool, seconds: float) -> dict[str, Any]:
     """The default hunt by the workflow, from nothing to the report; with `dry_run` only planned."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "hunt.yaml"
@@ -358,15 +396,27 @@ def whole_hunt(device: str, cores: int, *, dry_run: bool) -> dict[str, Any]:
         command = [sys.executable, "-m", "cathode", "hunt", "hunt.yaml", "--cores", str(cores)]
         command += ["--dry-run"] if dry_run else []
         with watched(device) as found:
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(done.stderr[-600:])
+            said, code = _in_time(command, folder, seconds)
+        if code:
+            raise RuntimeError(said[-600:])
         if dry_run:
             return {"wall_s": found["wall_s"], "dry_run": True}
         (summary,) = Path(folder).glob("results/*/summary.json")
         tree = json.loads(summary.read_text())
     best = max((h["z_local"] for h in tree["hunts"] if h["method"] in ("cathode", "cwola")), default=None)
     return {"wall_s": found["wall_s"], "power_w": found.get("power_w"), "energy_kj": found.get("energy_kj"), "cores": cores, "z": best}  # fmt: skip
+
+
+def _in_time(command: list[str], folder: str, seconds: float) -> tuple[str, int]:
+    """What a command and its children said, and its exit code. Raises TimeoutError after so many seconds, and ends them all."""
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        try:
+            return process.communicate(timeout=max(1.0, seconds))[0], process.returncode
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise TimeoutError(f"not done after {seconds:.0f} s") from error
 
 
 def main() -> int:
@@ -391,13 +441,20 @@ def main() -> int:
     if device == "cuda":
         scaled("histogram", 2_000, 1, device, 2)  # loads the kernels
     note("peak", lambda: peak(device))
+    few = tuple(n for n in size.members if n in (1, 20)) or size.members
+    densities(note, size, device, ("histogram",), few)
     note("evaluate", lambda: evaluated(size.window, device))
     note("graphs", lambda: graphs(size, device) if device == "cuda" else {"skipped": "no card"}, needs=30)
     note("one window", lambda: window(size.window, device, cores), needs=5 * size.needs)
     for where, used in (("card", device), ("no card", "cpu")):
-        note(f"whole hunt, {where}", partial(whole_hunt, used, cores, dry_run=size.dry_run), needs=2 * size.needs)
-    densities(note, size, device)
+        note(
+            f"whole hunt, {where}",
+            partial(whole_hunt, used, cores, dry_run=size.dry_run, seconds=note.left - size.needs),
+            needs=2 * size.needs,
+        )
+    densities(note, size, device, ("spline", "maf"), size.members[:2])
     networks(note, size, device)
+    densities(note, size, device, ("histogram",), tuple(n for n in size.members if n not in few))
     note("profile", lambda: profiled(device), needs=10)
     sys.stdout.write(
         f"{a.out}: {len(note.found)} entries" + (f", failed: {', '.join(note.failed)}" if note.failed else "") + "\n"

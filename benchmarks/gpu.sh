@@ -5,12 +5,13 @@
 #   SIZE=small OUT=/tmp/gpu.json benchmarks/gpu.sh    everything once, small, on whatever there is (CPU too): a rehearsal
 #
 # PYTHON: the interpreter (default: .venv/bin/python, else python3). It needs torch, numpy, scipy, pandas, scikit-learn, pyarrow and matplotlib of any
-# recent version; what else is missing is taken from wheels in .whl/, where there are. SECONDS_MAX: stop after so many (default 460). The most
+# recent version (torch 2.6 or newer); what else is missing is taken from wheels in .whl/, where there are. SECONDS_MAX: stop after so many (default 460). The most
 # important comes first, and every measurement is written as soon as it is made.
 set -u
 cd "$(dirname "$0")/.."
 SIZE=${SIZE:-full}
 OUT=${OUT:-results/reference/gpu.json}
+[ -d "$OUT" ] && OUT=$OUT/gpu.json
 SECONDS_MAX=${SECONDS_MAX:-460}
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
 SITE=$(mktemp -d)
@@ -20,6 +21,7 @@ if ls .whl/*.whl >/dev/null 2>&1; then
 fi
 export PYTHONPATH="$SITE:$PWD${PYTHONPATH:+:$PYTHONPATH}"
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 CUBLAS_WORKSPACE_CONFIG=:4096:8
+export TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=0 NVIDIA_TF32_OVERRIDE=0 # ten bits of mantissa are another function
 DEVICE=$("$PYTHON" -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")') || exit 1
 if [ "$DEVICE" = cpu ] && [ "$SIZE" != small ]; then
   echo "gpu.sh: torch sees no card; SIZE=small rehearses on the CPU" >&2
@@ -29,9 +31,9 @@ mkdir -p "$(dirname "$OUT")"
 TESTS=tests/gpu
 [ "$SIZE" = small ] || TESTS="tests/gpu tests/unit/test_density_laws.py tests/unit/test_classifier_laws.py"
 # not the plugins and strictness of pyproject.toml: versions differ from the pins here
-CATHODE_TEST_DEVICE=$DEVICE timeout 200 "$PYTHON" -m pytest -q -p no:cacheprovider -o addopts= -o filterwarnings=default $TESTS 2>&1 | tee "$OUT.tests" | tail -n 25
+CATHODE_TEST_DEVICE=$DEVICE timeout -s INT -k 10 200 "$PYTHON" -m pytest -q -p no:cacheprovider -o addopts= -o filterwarnings=default $TESTS 2>&1 | tee "$OUT.tests" | tail -n 25
 tests=${PIPESTATUS[0]}
 "$PYTHON" benchmarks/gpu.py "$OUT" --size "$SIZE" --tests "$OUT.tests" --tests-rc "$tests" --seconds $((SECONDS_MAX - SECONDS))
 measured=$?
-rm -f "$OUT.tests"
+[ "$SIZE" = small ] && rm -f "$OUT.tests"
 [ "$tests" -eq 0 ] && [ "$measured" -eq 0 ]

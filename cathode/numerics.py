@@ -42,7 +42,9 @@ def one_thread(function: F) -> F:
         threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
         torch.set_num_threads(1)
         # use_deterministic_algorithms imports the compiler: 1 s and 70 MB
-        on_card = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        on_card = keywords.get("device") == "cuda" or torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        if on_card:
+            _one_order_of_sums()
         torch.set_deterministic_debug_mode("warn" if on_card else "error")
         try:
             return function(*arguments, **keywords)
@@ -68,8 +70,6 @@ class Pieces:
 
         Raises FitError where even a few rows do not fit.
         """
-        import torch
-
         start = 0
         while start < n:
             part = slice(start, min(start + self.rows, n))
@@ -77,9 +77,10 @@ class Pieces:
                 work(part)
                 start = part.stop
                 continue
-            except torch.cuda.OutOfMemoryError:
-                pass  # below: the exception holds on to what has to be freed
-            self.halve()
+            except RuntimeError as error:
+                if not is_short_of_memory(error):
+                    raise
+            self.halve()  # here: the exception holds on to what has to be freed
 
     def halve(self) -> None:
         """Say that memory is short, and take half as many rows from now on. Raises FitError below a few."""
@@ -119,17 +120,18 @@ class Gradients:
         if self._graph is not None and len(index) == len(self._index):
             self._index.copy_(index)
             self._graph.replay()
+            for p, gradient in zip(self._params, self._gradients, strict=True):
+                p.grad = gradient  # the graph's own, also after a batch of another size
             return self._found
         return self._eager(index)
 
     def _eager(self, index: torch.Tensor) -> torch.Tensor:
-        import torch
-
         while True:
             try:
                 return self._summed(index)
-            except torch.cuda.OutOfMemoryError:
-                pass
+            except RuntimeError as error:
+                if not is_short_of_memory(error):
+                    raise
             self._pieces.halve()
 
     def _summed(self, index: torch.Tensor) -> torch.Tensor:
@@ -155,6 +157,7 @@ class Gradients:
             for _ in range(3):
                 plain = self._eager(self._index)
         torch.cuda.current_stream().wait_stream(side)
+        expected = [p.grad.clone() for p in self._params if p.grad is not None]
         graph = torch.cuda.CUDAGraph()
         for p in self._params:
             p.grad = None
@@ -165,7 +168,12 @@ class Gradients:
         except RuntimeError as error:
             log.warning("training without CUDA graphs: %s", str(error).partition("\n")[0])
             return
-        if torch.allclose(self._found, plain, rtol=1e-4, atol=1e-6):
+        self._gradients = [p.grad for p in self._params]
+        same = torch.allclose(self._found, plain, rtol=1e-4, atol=1e-6) and all(
+            g is not None and torch.allclose(g, e, rtol=1e-3, atol=1e-6)
+            for g, e in zip(self._gradients, expected, strict=True)
+        )
+        if same:
             self._graph = graph
         else:
             log.warning("training without CUDA graphs: a replay found loss %s, a plain pass %s", self._found, plain)
@@ -179,8 +187,7 @@ def resolve_device(device: str) -> str:
     if device == "cpu":
         return "cpu"
     given = bool(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    # cuBLAS adds up in one order only with a workspace of its own, which it reads once
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    _one_order_of_sums()
     trouble = _trouble()
     if trouble is None:
         return "cuda"
@@ -189,6 +196,23 @@ def resolve_device(device: str) -> str:
     if given or not trouble.startswith("no GPU"):
         log.warning("running on the CPU: %s", trouble)
     return "cpu"
+
+
+def _one_order_of_sums() -> None:
+    """Let cuBLAS add up in one order, which needs a workspace of its own; it reads this once, before its first product."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def is_short_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that a card's memory is not enough: torch's allocator, the driver and cuBLAS have words of their own."""
+    import torch
+
+    words = str(error)
+    return (
+        isinstance(error, torch.cuda.OutOfMemoryError)
+        or "CUDA error: out of memory" in words
+        or "ALLOC_FAILED" in words
+    )
 
 
 def _trouble() -> str | None:
@@ -206,9 +230,9 @@ def _trouble() -> str | None:
         return f"no GPU is visible to torch{cpu_build}{f': {words}' if words else ''}"
     try:
         torch.ones(16, device="cuda").sum().item()
-    except torch.cuda.OutOfMemoryError:
-        return "its memory is taken, by another process if not by this one (`nvidia-smi` shows by whom)"
     except RuntimeError as error:
+        if is_short_of_memory(error):
+            return "its memory is taken, by another process if not by this one (`nvidia-smi` shows by whom)"
         first = str(error).partition("\n")[0]
         if "no kernel image" in first:
             return f"{torch.cuda.get_device_name()} is a card that this torch ({torch.__version__}) was not built for"

@@ -21,6 +21,8 @@ from cathode.spectrum.sideband_model import MassModel
 
 log = logging.getLogger(__name__)
 
+_WORTH_A_CARD = 2_000_000  # events by members: seconds on a core, which is what a process needs to start on a card
+
 
 @artefact("density", "npz")
 @dataclass(frozen=True)
@@ -48,13 +50,14 @@ def bootstrap_weights(n: int, n_bootstraps: int, n_seeds: int, *, seed: int) -> 
     return np.repeat([rng.poisson(1.0, n).astype(np.uint8) for _ in range(n_bootstraps)], n_seeds, axis=0)
 
 
-def evaluated_on(density: Density, device: str) -> Density:
-    """The same density, evaluated on `device` where it can be moved there (a verb `on`) and one is visible.
+def evaluated_on(density: Density, device: str, rows: int) -> Density:
+    """The same density, evaluated on `device` where it can be moved there (a verb `on`), one is visible, and `rows` by every member are worth it.
 
     A job that only evaluates asks for no card: with `cuda`, too, it does without where there is none.
     """
     on: Callable[[str], Density] | None = getattr(density, "on", None)
-    where = "cpu" if on is None else resolve_device("auto" if device == "cuda" else device)
+    few = rows * density.n_members < _WORTH_A_CARD
+    where = "cpu" if on is None or few else resolve_device("auto" if device == "cuda" else device)
     return density if on is None or where == "cpu" else on(where)
 
 

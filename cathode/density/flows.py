@@ -15,7 +15,7 @@ from cathode.density.registry import Progress
 from cathode.density.scaling import Gaussianiser, LogitScaler
 from cathode.density.settings import FlowSettings
 from cathode.errors import FitError
-from cathode.numerics import Pieces, one_thread, too_little_memory
+from cathode.numerics import Pieces, is_short_of_memory, one_thread, too_little_memory
 
 if TYPE_CHECKING:
     from nflows.flows.base import Flow
@@ -68,8 +68,10 @@ class FlowDensity:
             c = torch.tensor((log_m - mean) / sd, dtype=torch.float32, device=device)[:, None]
             w = torch.tensor(weights / weights.mean(axis=1, keepdims=True), dtype=torch.float32, device=device)
             states = [_train(settings, u, c, w[e], seed, device, progress) for e, seed in enumerate(seeds)]
-        except torch.cuda.OutOfMemoryError as error:  # batches are small, and normalised as a whole: nothing to halve
-            raise too_little_memory("flow", settings.batch) from error
+        except RuntimeError as error:
+            if not is_short_of_memory(error):
+                raise
+            raise too_little_memory("flow", len(x)) from error  # normalised as a whole: nothing to halve
         return cls(settings, scaler, mean, sd, states)
 
     @property

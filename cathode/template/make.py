@@ -33,7 +33,7 @@ def make_template(
     """
     n = int(window.in_signal(events.mass).sum())
     own_seed = derive_seed(seed, "sample_template", window.name)
-    density = replace(density, density=evaluated_on(density.density, device))
+    density = replace(density, density=evaluated_on(density.density, device, len(events.mass)))
     if template.base == "sidebands":
         made = transport_template(density, events, window, template, seed=own_seed)
     else:
