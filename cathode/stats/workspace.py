@@ -111,7 +111,7 @@ def build_workspace(c: Counting) -> dict[str, Any]:
 def _model(workspace: dict[str, Any], measurement: str) -> tuple[Any, Any]:
     import pyhf
 
-    pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(tolerance=1e-3, strategy=0))
+    pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(tolerance=1e-3))
     loaded = pyhf.Workspace(json.loads(json.dumps(workspace)))
     model = loaded.model(measurement_name=measurement)
     return model, loaded.data(model)
@@ -139,7 +139,7 @@ def upper_limit(workspace: dict[str, Any], *, level: float = 0.95) -> tuple[floa
     Asymptotic q-tilde (arXiv:1007.1727, section 3.7; CLs of arXiv:1007.1727, eqs. 65 and 67): p-values of q_mu by its distribution under
     mu and under 0, whose width comes from the Asimov data. Expected at N standard deviations: CLs falls to a = 1 - level
     where sqrt(q_A(mu)) = N + Phi^-1(1 - a Phi(N)) (eq. 89 for CLs). Fits are pyhf's; what its own scan fits anew at every mu is fitted once
-    here, with the same result in a tenth of the time. Not valid for counts of a few events. Raises FitError where no mu is excluded.
+    here, with the same result in an eighth of the time. Not valid for counts of a few events. Raises FitError where no mu is excluded.
     """
     if not 0.5 <= level < 1:
         raise ConfigError(f"level: found {level:g}, expected a confidence level from 0.5 on and below 1, e.g. 0.95")

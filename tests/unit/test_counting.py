@@ -185,8 +185,9 @@ def test_the_inflation_makes_a_gaussian_as_wide_as_student_at_three_sigma():
     [
         counting(357, 181.0, 860, initialisation=0.003, bootstrap=0.011, non_closure=0.053, nu=12, sideband=(0.97, 0.007)),
         counting(14, 17.2, 90, initialisation=0.02, bootstrap=0.03, non_closure=0.15, nu=9, sideband=(1.02, 0.01)),
+        counting(20, 20.0, 1.0, initialisation=0.01, bootstrap=0.02, non_closure=0.9, nu=4, sideband=(1.0, 0.05)),
     ],
-    ids=["excess", "deficit"],
+    ids=["excess", "deficit", "uncertain"],
 )  # fmt: skip
 def test_the_upper_limit_is_that_of_pyhfs_own_scan(c):
     """Which fits everything anew at every mu."""
