@@ -31,6 +31,8 @@ from cathode.running.live import Screen
 _PACKAGE = Path(__file__).parents[1]
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE = 60  # seconds that a run may take to end its jobs
+_UNHEARD = 5  # seconds after which a run that said nothing is asked again
+_ENDING = b"Terminating processes on user request"
 _LAST_WORDS = 15  # lines of Snakemake's, where a run ends without a word of ours
 
 
@@ -124,7 +126,7 @@ def _run_watched(command: list[str], environment: dict[str, str], config: Config
         os.close(write)
         reader = threading.Thread(target=_read_into, args=(os.fdopen(read, encoding="utf-8"), lines), daemon=True)
         reader.start()
-        with _Stop(process) as stop, Screen(board, console).open() as screen:
+        with _Stop(process, output) as stop, Screen(board, console).open() as screen:
             while True:
                 try:
                     line = lines.get(timeout=0.5)
@@ -152,8 +154,9 @@ def _run_watched(command: list[str], environment: dict[str, str], config: Config
 class _Stop:
     """Ctrl-C, a closed terminal and a request to end, passed on to a process and all that it started."""
 
-    def __init__(self, process: subprocess.Popen[bytes]):
+    def __init__(self, process: subprocess.Popen[bytes], output: IO[str]):
         self.process, self.asked, self._since = process, 0, 0.0
+        self._output, self._again = output, False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> _Stop:
@@ -171,9 +174,18 @@ class _Stop:
         self._send(signal.SIGINT if self.asked == 1 else signal.SIGKILL)
 
     def insist(self) -> None:
-        """End what does not end by itself."""
-        if self.asked and time.monotonic() > self._since + _PATIENCE:
+        """End what does not end by itself; ask again what did not hear: an interrupt between two lines of C can get lost."""
+        waited = time.monotonic() - self._since if self.asked else 0.0
+        if waited > _PATIENCE:
             self._send(signal.SIGKILL)
+        elif waited > _UNHEARD and not self._again and not self._is_heard():
+            self._again = True
+            self._send(signal.SIGINT)
+
+    def _is_heard(self) -> bool:
+        """Whether Snakemake said that it ends its jobs. Read without moving the place where it writes."""
+        size = os.fstat(self._output.fileno()).st_size
+        return _ENDING in os.pread(self._output.fileno(), size, 0)
 
     def _send(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -16,6 +17,8 @@ import pytest
 import yaml
 from conftest import ROOT, toy_table
 from test_workflow import CONFIG, planned
+
+from cathode.running import launch
 
 # few jobs: what is tested is what a hunt says, and each job costs seconds to start
 SMALL = CONFIG | {"methods": ["cathode"], "closure": CONFIG["closure"] | {"per_job": 4}, "injection": {}}
@@ -195,12 +198,36 @@ def test_a_hunt_that_is_stopped_says_so_in_one_line_and_continues(installed, fol
     while not list(folder.glob("results/toy/events.parquet")) and time.monotonic() < deadline:
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGINT)
-    said = process.communicate(timeout=60)[1].splitlines()
+    said = process.communicate(timeout=120)[1].splitlines()
     assert process.returncode == 130
     assert said[-1] == "stopped; the same command continues where this one was"
     assert not any("Traceback" in line for line in said)
     again = cathode(installed, folder, "hunt", "my.yaml", "--cores", "2", "--", "--until", "fit_density")
     assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(("heard", "asked"), [("", 2), ("Terminating processes on user request", 1)])
+def test_a_run_that_did_not_hear_is_asked_again_and_one_that_ends_its_jobs_is_not(monkeypatch, heard, asked):
+    code = (
+        "import signal, sys, time\n"
+        "count = []\n"
+        f"def hear(*_): count.append(1); print({heard!r}, flush=True)\n"
+        "signal.signal(signal.SIGINT, hear); print('ready', flush=True)\n"
+        "end = time.monotonic() + 3\n"
+        "while time.monotonic() < end: time.sleep(0.05)\n"
+        "sys.exit(10 + len(count))\n"
+    )
+    monkeypatch.setattr(launch, "_UNHEARD", 0.3)
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=output, start_new_session=True)
+        while b"ready" not in os.pread(output.fileno(), 100, 0):
+            time.sleep(0.05)
+        with launch._Stop(process, output) as stop:
+            stop._ask(signal.SIGINT, None)
+            while process.poll() is None:
+                time.sleep(0.1)
+                stop.insist()
+    assert process.returncode == 10 + asked
 
 
 def test_a_hunt_with_a_failed_job_names_it_in_few_lines(installed, folder):
