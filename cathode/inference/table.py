@@ -78,5 +78,5 @@ def _row(summary: Summary, h: HuntResult) -> dict[str, Any]:
         "expected_in_region": e.value if e else None, "expected_in_region_error": e.fit_error if e else None,
         "signal": h.signal_yield.value if h.signal_yield else None, "signal_error": h.signal_yield.sigma if h.signal_yield else None,
         "limit": h.limit.s_obs if h.limit else None, **dict(zip(LIMITS, limits, strict=True)), "search": not is_reference(h.method),
-        "trials": summary.trials, "p_global": summary.p_global, "flags": " | ".join(h.flags),
+        "trials": summary.trials or None, "p_global": summary.p_global, "flags": " | ".join(h.flags),
     }  # fmt: skip

@@ -282,7 +282,7 @@ def word(summary: Summary) -> str:
 def _next(summary: Summary, worst: Light | None) -> str:
     if summary.config.get("quick"):
         return "the whole hunt, without --quick"
-    if worst is not None and worst.name != "calibration":
+    if worst is not None and (worst.name != "calibration" or worst.state == "doubt"):
         return worst.advice
     if summary.blind:
         return "unblind with blind: false, once choices are fixed"

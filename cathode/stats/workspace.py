@@ -155,7 +155,7 @@ def upper_limit(workspace: dict[str, Any], *, level: float = 0.95) -> tuple[floa
 
 
 class _Profile:
-    """q-tilde of data, and q of the Asimov data without signal, against mu; a fit each, from where the last one ended."""
+    """q-tilde of data, and q of the Asimov data without signal, against mu; a fit each, from the same start."""
 
     def __init__(self, model: Any, data: Any) -> None:
         import pyhf
@@ -173,7 +173,7 @@ class _Profile:
         self._best, self._model = float(best[self._poi]), model
         # the Asimov data are fitted best by what they were made of
         self._samples = ((data, float(free)), (asimov, float(-2 * model.logpdf(null, asimov)[0])))
-        self._starts, self._found = [list(null), list(null)], dict[tuple[int, float], float]()
+        self._init, self._found = init, dict[tuple[int, float], float]()
 
     def asimov(self, mu: float) -> float:
         """The test statistic of the Asimov data."""
@@ -186,7 +186,7 @@ class _Profile:
             return 1.0
         width = np.sqrt(at)
         low, high = (np.sqrt(q), np.sqrt(q) - width) if q <= at else ((q + at) / (2 * width), (q - at) / (2 * width))
-        return float(norm.sf(low) / norm.sf(high))
+        return float(np.exp(norm.logsf(low) - norm.logsf(high)))
 
     def crossing(self, falling: Callable[[float], float]) -> float:
         """The mu at which a falling function is 0. Raises FitError where it stays above.
@@ -203,7 +203,6 @@ class _Profile:
     def _q(self, which: int, mu: float) -> float:
         if (which, mu) not in self._found:
             data, free = self._samples[which]
-            pars, value = self._fit(mu, data, self._model, self._starts[which], *self._rest, return_fitted_val=True)
-            self._starts[which] = list(pars)
+            _, value = self._fit(mu, data, self._model, self._init, *self._rest, return_fitted_val=True)
             self._found[which, mu] = max(float(value) - free, 0.0)
         return self._found[which, mu]

@@ -132,6 +132,7 @@ def test_pseudo_experiments_light_the_hunt_that_they_are_of(measured, expected, 
     assert (light.state, words in light.sentence) == (expected, True), light.sentence
     if expected == "doubt":
         assert "do not quote" in light.advice
+        assert "do not quote" in verdict(summary(GOOD), "r", measured)[3]
         assert verdict(summary(GOOD), "r", measured)[2].startswith("why     calibration")
 
 
