@@ -128,15 +128,10 @@ def _lines(path: str) -> list[str]:
 
 
 def _smi(field: str) -> str | None:
-    uuid = getattr(
-        torch.cuda.get_device_properties(0), "uuid", None
-    )  # indices of nvidia-smi know no CUDA_VISIBLE_DEVICES
-    command = [
-        "nvidia-smi",
-        f"--query-gpu={field}",
-        "--format=csv,noheader,nounits",
-        f"--id={f'GPU-{uuid}' if uuid else 0}",
-    ]
+    # by its UUID: indices of nvidia-smi know no CUDA_VISIBLE_DEVICES
+    uuid = getattr(torch.cuda.get_device_properties(0), "uuid", None)
+    card = f"GPU-{uuid}" if uuid else "0"
+    command = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader,nounits", f"--id={card}"]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):

@@ -2,7 +2,7 @@
 # What a card is worth: tests on it, then seconds, memory and energy beside one core of the same machine. From a bare checkout, without network or root.
 #
 #   benchmarks/gpu.sh                       at most eight minutes on a data-centre card; writes results/reference/gpu.json
-#   SIZE=small OUT=/tmp/gpu.json benchmarks/gpu.sh    everything once, small, on whatever there is (CPU too): a rehearsal
+#   SIZE=small OUT=small.json benchmarks/gpu.sh    everything once, small, on whatever there is (CPU too): a rehearsal
 #
 # PYTHON: the interpreter (default: .venv/bin/python, else python3). It needs torch, numpy, scipy, pandas, scikit-learn, pyarrow and matplotlib of any
 # recent version (torch 2.6 or newer); what else is missing is taken from wheels in .whl/, where there are. SECONDS_MAX: stop after so many (default 460). The most

@@ -22,9 +22,7 @@ log = logging.getLogger("cathode")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-GRAPHS = (
-    False  # whether trainings on a card run as CUDA graphs: off until benchmarks/gpu.sh has shown on one that they pay
-)
+GRAPHS = False  # trainings on a card as CUDA graphs: off until benchmarks/gpu.sh has shown on one that they pay
 _FEWEST = 64  # rows at once below which more memory cannot be saved
 
 
