@@ -198,12 +198,13 @@ def report_failures(logs):
         tell(said)
 
 
-def show_verdict():
-    """Say what a finished hunt found; who reads the feed says it themselves."""
+def show_verdict(calibrated):
+    """Say what a finished hunt found, with its calibration where that was wanted; who reads the feed says it themselves."""
     if not is_read() and Path(RUN, "report.html").exists():
         from cathode.report.verdict import verdict_of_run
 
-        tell("\n".join(verdict_of_run(Path(RUN))))
+        wanted = any(calibrated in job.output for job in workflow.dag.jobs)
+        tell("\n".join(verdict_of_run(Path(RUN), calibrated=wanted)))
 
 
 # --- files of a run

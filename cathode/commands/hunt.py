@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cathode.commands.command import Run
-from cathode.errors import ConfigError
+from cathode.errors import CathodeError, ConfigError
 
 
 def hunt(parser: argparse.ArgumentParser) -> Run:
@@ -50,7 +52,7 @@ def _launch(parser: argparse.ArgumentParser, *, example: str, target: str | None
             raise ConfigError(f"--cores: found {arguments.cores}, expected a number of jobs, or all")
         folder = Path(load_config(config, quick=quick).folder)
         if config is None and hasattr(arguments, "config"):
-            _say_which()
+            _say_which(target or "hunt", arguments.rest)
         was_there = (folder / "summary.json").exists()
         code = run_workflow(
             config,
@@ -70,8 +72,22 @@ def _launch(parser: argparse.ArgumentParser, *, example: str, target: str | None
     return run
 
 
-def _say_which() -> None:
+def _say_which(command: str, rest: Sequence[str]) -> None:
     """Without a configuration the bundled sample is hunted: nobody may take its excess for one of their own events."""
-    own = sorted(path.name for path in Path().glob("*.yaml"))[:3]
-    yours = f"; for your own: {' or '.join(f'cathode hunt {name}' for name in own)}" if own else ""
+    if any(word.startswith("--configfile") for word in rest):
+        return
+    own = [path.name for path in sorted(Path().glob("[!.]*.y*ml")) if _is_configuration(path)][:3]
+    yours = f"; for your own: {' or '.join(f'cathode {command} {name}' for name in own)}" if own else ""
     print(f"no configuration named, so the default one on the bundled simulated events{yours}", file=sys.stderr)
+
+
+def _is_configuration(path: Path) -> bool:
+    """Whether a YAML file speaks of a hunt, and not of something else that lies in the folder."""
+    from cathode.config import Config
+    from cathode.strict_yaml import read_yaml
+
+    try:
+        said = read_yaml(path)
+    except CathodeError:
+        return False
+    return isinstance(said, dict) and bool(said) and set(said) <= {f.name for f in dataclasses.fields(Config)}

@@ -38,8 +38,11 @@ def why(parser: argparse.ArgumentParser) -> Run:
 
     def run(arguments: argparse.Namespace) -> None:
         from cathode.report.explain import explain
+        from cathode.report.verdict import read_calibration
 
-        print(explain(read_summary(find_run(arguments.run_folder)), arguments.hunt))
+        folder = find_run(arguments.run_folder)
+        calibration = read_calibration(folder) if is_calibrated(folder) else None
+        print(explain(read_summary(folder), arguments.hunt, calibration))
 
     return run
 
@@ -118,8 +121,13 @@ def newest_report(folder: Path) -> Path:
     page, calibrated = folder / "report.html", folder / "calibration" / "report.html"
     if not page.exists():
         raise ArtefactError(f"{page}: no such file, expected a run that has ended")
-    newer = calibrated.exists() and calibrated.stat().st_mtime >= (folder / "summary.json").stat().st_mtime
-    return calibrated if newer else page
+    return calibrated if is_calibrated(folder) else page
+
+
+def is_calibrated(folder: Path) -> bool:
+    """Whether a run's calibration is there and of the hunt that is there."""
+    calibrated = folder / "calibration" / "report.html"
+    return calibrated.exists() and calibrated.stat().st_mtime >= (folder / "summary.json").stat().st_mtime
 
 
 def find_run(name: str | None) -> Path:

@@ -21,6 +21,7 @@ COLUMNS: dict[str, str] = {
     "eps_bkg_reached": "the one that was reached",
     "in_region": "events in the signal region",
     "observed": "those that pass",
+    "observed_average": "their average over fold splits, before it is rounded; p and z are of it",
     "expected": "background among them",
     "error": "its standard deviation, all sources",
     "error_template": "of which: finite reference sample",
@@ -37,7 +38,8 @@ COLUMNS: dict[str, str] = {
     "expected_in_region_error": "its standard deviation",
     "signal": "signal events that pass",
     "signal_error": "their standard deviation",
-    "limit": "observed upper limit on signal events that pass (95 %)",
+    "level": "confidence level of the limits",
+    "limit": "observed upper limit on signal events that pass",
     "limit_m2": "expected limit at -2 standard deviations",
     "limit_m1": "at -1",
     "limit_0": "the median",
@@ -50,6 +52,7 @@ COLUMNS: dict[str, str] = {
 }
 WORDS = {"window", "method", "search", "flags"}
 _COUNTS = ("in_region", "observed", "trials")
+LEVEL = 0.95  # of the limits of a run
 LIMITS = ("limit_m2", "limit_m1", "limit_0", "limit_p1", "limit_p2")
 
 
@@ -70,13 +73,13 @@ def _row(summary: Summary, h: HuntResult) -> dict[str, Any]:
     limits: Iterable[float | None] = h.limit.s_exp if h.limit else [None] * 5
     return {
         "window": h.window, "mass": (low + high) / 2, "width": high - low, "low": low, "high": high, "method": h.method, "eps_bkg": h.eps_bkg,
-        "eps_bkg_reached": h.eps_bkg_reached, "in_region": h.n_sr, "observed": h.n_obs, "expected": h.n_bkg,
+        "eps_bkg_reached": h.eps_bkg_reached, "in_region": h.n_sr, "observed": h.n_obs, "observed_average": h.n_obs_average, "expected": h.n_bkg,
         "error": s.total if s else None, "error_template": s.template if s else None, "error_initialisation": s.initialisation if s else None,
         "error_data": s.bootstrap if s else None, "error_non_closure": s.non_closure if s else None,
         "closure": h.non_closure.mean if h.non_closure else None, "reference_events": r.m if r else None,
         "degrees_of_freedom": r.degrees_of_freedom if r else None, "overdispersion": h.overdispersion, "p": h.p_local, "z": h.z_local,
         "expected_in_region": e.value if e else None, "expected_in_region_error": e.fit_error if e else None,
         "signal": h.signal_yield.value if h.signal_yield else None, "signal_error": h.signal_yield.sigma if h.signal_yield else None,
-        "limit": h.limit.s_obs if h.limit else None, **dict(zip(LIMITS, limits, strict=True)), "search": not is_reference(h.method),
+        "level": LEVEL if h.limit else None, "limit": h.limit.s_obs if h.limit else None, **dict(zip(LIMITS, limits, strict=True)), "search": not is_reference(h.method),
         "trials": summary.trials or None, "p_global": summary.p_global, "flags": " | ".join(h.flags),
     }  # fmt: skip

@@ -11,13 +11,13 @@ from cathode.classifier.methods import find_method
 from cathode.columns import aligned
 from cathode.errors import ArtefactError, nearest
 from cathode.report.render import number
-from cathode.report.verdict import headline, lights, quoted
+from cathode.report.verdict import Calibration, headline, lights, quoted
 from cathode.results import SOURCES, HuntResult, Summary
 
 _SAME_RUN = ("run", "results_dir", "full_paths", "device")  # say nothing of what was hunted
 
 
-def explain(summary: Summary, name: str | None = None) -> str:
+def explain(summary: Summary, name: str | None = None, calibration: Calibration | None = None) -> str:
     """One hunt (None: the quoted one): its numbers, from a plain count to the significance, how to rederive it, and every light."""
     h = quoted(summary) if name is None else _hunt(summary, name)
     lines = [headline(summary, h), ""]
@@ -29,7 +29,7 @@ def explain(summary: Summary, name: str | None = None) -> str:
             before = z
         lines += [aligned(rows, left=1), ""]
     lines += [*derivation(h), ""] if h.reference else []
-    for light in lights(summary, h):
+    for light in lights(summary, h, calibration):
         lines.append(f"{light.symbol} {light.name}: {light.sentence}")
         lines += [f"    {light.advice}"] if light.advice else []
     return "\n".join(lines)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pandas as pd
 
-from cathode.errors import ArtefactError
+from cathode.errors import ArtefactError, FitError
 from cathode.inference.table import COLUMNS, LIMITS, WORDS, as_csv, hunts_frame
 from cathode.io import write_whole
 from cathode.results import Summary
-from cathode.stats.workspace import Counting, build_workspace, upper_limit
+from cathode.stats.workspace import Counting, build_workspace, check_level, upper_limit
 
 if TYPE_CHECKING:
     from cathode.plots.drawing import Drawing
@@ -71,13 +71,21 @@ class ScanTable:
     def limits(self, level: float = 0.95) -> Self:
         """The same table with limits computed anew at a confidence level, from its own columns.
 
-        CLs, as `cathode.stats.workspace.upper_limit`; empty where the run gave none.
+        CLs, as `cathode.stats.workspace.upper_limit`; empty where the run gave none, or where no strength is excluded (with a flag, as in a
+        run). Raises ConfigError for a level that is none.
         """
+        check_level(level)
         frame = self.frame.copy()
         for i, row in frame.iterrows():
-            if np.isfinite(row["limit"]):
+            if not np.isfinite(row["limit"]):
+                continue
+            try:
                 observed, bands = upper_limit(build_workspace(_counting(row)), level=level)
-                frame.loc[i, ["limit", *LIMITS]] = [observed, *bands]
+                found = [level, observed, *bands]
+            except FitError as error:
+                found = [np.nan] * (2 + len(LIMITS))
+                frame.loc[i, "flags"] = " | ".join([*([row["flags"]] if row["flags"] else []), f"limit: {error}"])
+            frame.loc[i, ["level", "limit", *LIMITS]] = found
         return type(self)(frame)
 
     def plot(self) -> Drawing:
@@ -125,8 +133,8 @@ def _counting(row: pd.Series[Any]) -> Counting:
 def _from_csv(text: str) -> pd.DataFrame:
     """Numbers by Python's own float, which gives every digit back whatever the version of pandas."""
     frame = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
-    for name in set(frame) - WORDS:
+    for name in set(COLUMNS) & set(frame) - WORDS:
         frame[name] = [float(cell) if cell else np.nan for cell in frame[name]]
     if "search" in frame:
-        frame["search"] = frame["search"] == "True"
+        frame["search"] = frame["search"].str.lower() == "true"
     return frame

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ _LIGHT_OF = {
 }
 _CALIBRATE = "`cathode calibrate` runs pseudo-experiments that measure whether the p-values are right (hours)"
 _MISCALIBRATED = "do not quote this p-value before it is understood: calibration/ holds every pseudo-experiment"
+_MISMEASURED = "the p-value holds, the measured signal and its limit do not: calibration/ holds every injection"
 _ADVICE = {
     "events": "look at what `cathode check` says of these events before anything else",
     "closure": "another density (background.model), fewer or better features, a shorter windows.range; the measured bias is in the result",
@@ -197,22 +198,28 @@ def _calibration(summary: Summary, h: HuntResult, calibration: Calibration | Non
 
 def _calibrated(h: HuntResult, calibration: Calibration) -> Light:
     null = next((v for v in calibration.null.verdicts if (v.method, v.eps_bkg) == (h.method, h.eps_bkg)), None)
+    if is_reference(h.method):
+        return Light(
+            "calibration", "missing", "a method that uses truth labels is not calibrated, and is no search", ""
+        )
     if null is None:
         return _light("calibration", h, "", missing="pseudo-experiments did not hunt with this method")
     fit = next((f for f in calibration.response.fits if (f.method, f.eps_bkg) == (h.method, h.eps_bkg)), None)
     found = "uniform" if null.passes else "on the safe side" if null.conservative else "not uniform"
     said = (
         f"p-values of {null.n} pseudo-experiments without signal are {found} (Kolmogorov–Smirnov p = {null.ks_p:.2g}, "
-        f"{100 * null.share_below_5_percent:.2g} % below 0.05)"
+        f"{100 * null.share_below_5_percent:.1f} % below 0.05)"
     )
     if fit is not None:
         said += f"; signals are measured with slope {fit.slope:.2f} ± {fit.slope_error:.2f}, pulls {fit.pull_mean:+.2f} with width {fit.pull_sd:.2f}"
     windows = {e.window for e in calibration.null.experiments}
     if h.window not in windows:
         said += f"; measured in window {', '.join(sorted(windows))}"
-    wrong = not (null.passes or null.conservative) or (fit is not None and not fit.passes)
-    light = _light("calibration", h, said, said if wrong else "")
-    return replace(light, advice=_MISCALIBRATED) if wrong else light
+    if not (null.passes or null.conservative):
+        return Light("calibration", "doubt", said, _MISCALIBRATED)
+    if fit is not None and not fit.passes:
+        return Light("calibration", "doubt", said, _MISMEASURED)
+    return Light("calibration", "good", said, "")  # measured: flags that ask for a calibration are answered
 
 
 def _statistics(h: HuntResult) -> Light:
@@ -294,9 +301,12 @@ def verdict_of_run(folder: Path, *, calibrated: bool = False) -> list[str]:
     summary: Any = io.read(folder / "summary.json", Summary)
     if not calibrated:
         return verdict(summary, str((folder / "report.html").resolve()))
+    return verdict(summary, str((folder / "calibration" / "report.html").resolve()), read_calibration(folder))
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """What `cathode calibrate` measured for the run in this folder. Raises ArtefactError where it is missing."""
     part = folder / "calibration"
-    null, response = (
-        io.read(part / "background_only.json", BackgroundOnly),
-        io.read(part / "injection.json", SignalResponse),
-    )
-    return verdict(summary, str((part / "report.html").resolve()), Calibration(null, response))
+    null: Any = io.read(part / "background_only.json", BackgroundOnly)
+    response: Any = io.read(part / "injection.json", SignalResponse)
+    return Calibration(null, response)

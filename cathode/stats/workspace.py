@@ -141,8 +141,7 @@ def upper_limit(workspace: dict[str, Any], *, level: float = 0.95) -> tuple[floa
     where sqrt(q_A(mu)) = N + Phi^-1(1 - a Phi(N)) (eq. 89 for CLs). Fits are pyhf's; what its own scan fits anew at every mu is fitted once
     here, with the same result in an eighth of the time. Not valid for counts of a few events. Raises FitError where no mu is excluded.
     """
-    if not 0.5 <= level < 1:
-        raise ConfigError(f"level: found {level:g}, expected a confidence level from 0.5 on and below 1, e.g. 0.95")
+    check_level(level)
     model, data, size = *_model(workspace, "yield"), 1 - level
     scan = _Profile(model, data)
     scale = workspace["channels"][0]["samples"][0]["data"][0]
@@ -152,6 +151,12 @@ def upper_limit(workspace: dict[str, Any], *, level: float = 0.95) -> tuple[floa
         root = n + float(norm.isf(size * norm.cdf(n)))
         expected.append(scan.crossing(lambda mu, root=root: root - np.sqrt(scan.asimov(mu))))  # type: ignore[misc]
     return observed * scale, tuple(limit * scale for limit in expected)
+
+
+def check_level(level: float) -> None:
+    """Raise ConfigError for what is no confidence level of a limit."""
+    if not 0.5 <= level < 1:
+        raise ConfigError(f"level: found {level:g}, expected a confidence level from 0.5 on and below 1, e.g. 0.95")
 
 
 class _Profile:

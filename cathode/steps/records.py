@@ -26,6 +26,7 @@ _WRITTEN = {
     "plots": (".png", ".pdf", ".json"),
     "workspaces": (".json",),
     "selected": (".parquet",),
+    "calibration": (".png", ".pdf", ".json", ".html"),
     "benchmarks": (".tsv", ".html"),
     "logs": (".log",),
 }
@@ -81,12 +82,7 @@ def other_inputs(config: Config, inputs: Sequence[str]) -> list[str]:
 def clear_run(folder: Path) -> None:
     """Remove what a run wrote into its folder, and nothing else that lies there."""
     mine = [path for path, _ in artefacts_of(folder)]
-    mine += [
-        folder / "report.html",
-        folder / "calibration" / "report.html",
-        folder / "summary.json",
-        folder / "scan.csv",
-    ]
+    mine += [folder / "report.html", folder / "summary.json", folder / "scan.csv"]
     for part, endings in _WRITTEN.items():
         mine += [path for path in (folder / part).rglob("*") if path.suffix in endings and path.is_file()]
     for path in mine:

@@ -12,7 +12,7 @@ from conftest import counting
 from example_hunt import GOOD, summary
 
 from cathode import ScanTable
-from cathode.errors import ArtefactError, ConfigError
+from cathode.errors import ArtefactError, ConfigError, FitError
 from cathode.inference.table import COLUMNS
 from cathode.results import ExpectedEvents, Limit
 from cathode.stats.workspace import build_workspace, upper_limit
@@ -71,8 +71,35 @@ def test_limits_come_back_from_its_columns_and_at_another_level(table):
     # without signal, and for many events: Phi^-1(1 - 0.05) of a standard deviation instead of Phi^-1(1 - 0.025)
     assert weaker["limit_0"][0] / table.frame["limit_0"][0] == pytest.approx(1.645 / 1.960, abs=0.02)
     assert np.isnan(weaker["limit"][1:]).all()
+    assert list(weaker["level"][:1]) == [0.9]
+    assert table.frame["level"][0] == 0.95
     with pytest.raises(ConfigError, match="level: found 95, expected a confidence level"):
         table.limits(level=95)
+
+
+def test_a_limit_that_cannot_be_found_costs_itself_alone(table, monkeypatch):
+    both = ScanTable(pd.concat([table.frame[:1], table.frame[:1].assign(window="m3600")], ignore_index=True))
+    answers = iter([FitError("no strength is excluded"), (7.0, (1.0, 2.0, 3.0, 4.0, 5.0))])
+
+    def fails_first(*_, **__):
+        found = next(answers)
+        if isinstance(found, FitError):
+            raise found
+        return found
+
+    monkeypatch.setattr("cathode.report.table.upper_limit", fails_first)
+    found = both.limits().frame
+    assert np.isnan(found["limit"][0])
+    assert np.isnan(found["level"][0])
+    assert found["flags"][0].endswith("limit: no strength is excluded")
+    assert (found["limit"][1], found["flags"][1]) == (7.0, both.frame["flags"][1])
+
+
+def test_a_table_that_a_spreadsheet_saved_is_read(table, tmp_path):
+    path = table.write(tmp_path / "scan.csv")
+    lines = path.read_text().replace("True", "TRUE").splitlines()
+    path.write_text("\n".join([lines[0] + ",remark", *(line + ",look here" for line in lines[1:])]) + "\n")
+    assert ScanTable.read(path).text == table.text
 
 
 def test_it_draws_itself(table, tmp_path):

@@ -131,9 +131,29 @@ def test_pseudo_experiments_light_the_hunt_that_they_are_of(measured, expected, 
     light = next(x for x in lights(summary(GOOD), GOOD, measured) if x.name == "calibration")
     assert (light.state, words in light.sentence) == (expected, True), light.sentence
     if expected == "doubt":
-        assert "do not quote" in light.advice
-        assert "do not quote" in verdict(summary(GOOD), "r", measured)[3]
+        advice = "do not quote" if "not uniform" in words else "the measured signal and its limit do not"
+        assert advice in light.advice
+        assert advice in verdict(summary(GOOD), "r", measured)[3]
         assert verdict(summary(GOOD), "r", measured)[2].startswith("why     calibration")
+
+
+def test_a_method_with_labels_is_not_sent_to_calibrate():
+    truth = dataclasses.replace(GOOD, method="supervised")
+    light = next(
+        x for x in lights(summary(truth), truth, calibration(uniform(0.01, passes=True))) if x.name == "calibration"
+    )
+    assert (light.state, light.advice) == ("missing", "")
+
+
+def test_a_calibration_that_passed_answers_the_flag_that_asks_for_one():
+    asked = dataclasses.replace(
+        GOOD, flags=("calibration: 1 fold split(s): overdispersion 1 may be too small, let it be calibrated",)
+    )
+    of = {x.name: x.state for x in lights(summary(asked), asked)}
+    assert of["calibration"] == "doubt"
+    measured = calibration(uniform(0.01, passes=True), FIT)
+    assert next(x.state for x in lights(summary(asked), asked, measured) if x.name == "calibration") == "good"
+    assert "pseudo-experiments without signal are uniform" in explain(summary(asked), None, measured)
 
 
 def test_a_blind_hunt_doubts_a_bad_fit_of_the_sidebands():

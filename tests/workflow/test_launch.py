@@ -18,6 +18,7 @@ import yaml
 from conftest import ROOT, toy_table
 from test_workflow import CONFIG, planned
 
+from cathode.commands.hunt import _say_which
 from cathode.running import launch
 
 # few jobs: what is tested is what a hunt says, and each job costs seconds to start
@@ -302,3 +303,19 @@ def test_a_step_overwrites_nothing_that_it_did_not_write(installed, folder):
     assert cathode(installed, folder, *step, "e.parquet", *outs[1:]).returncode == 2
     assert cathode(installed, folder, *step, "e.parquet", *outs[1:], "--force").returncode == 0
     assert (folder / "l.parquet").read_bytes()[:4] == b"PAR1"
+
+
+def test_a_hunt_without_a_configuration_names_those_that_lie_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, text in {
+        "mine.yml": "run: mine",
+        ".hidden.yaml": "run: no",
+        "other.yaml": "services: {}",
+        "list.yaml": "[1, {a: b}]",
+        "bad.yaml": "{",
+    }.items():
+        Path(name).write_text(text)
+    _say_which("calibrate", [])
+    assert capsys.readouterr().err.rstrip().endswith("for your own: cathode calibrate mine.yml")
+    _say_which("hunt", ["--configfile", "mine.yml"])
+    assert capsys.readouterr().err == ""
