@@ -35,7 +35,8 @@ from cathode.config import load_config
 from cathode.density.ensemble import DensityEnsemble
 from cathode.density.flows import FlowDensity
 from cathode.density.histogram import HistogramDensity
-from cathode.density.settings import SPLINE_SETTINGS, FlowSettings, HistogramSettings
+from cathode.density.location import LocationScaleDensity
+from cathode.density.settings import SPLINE_SETTINGS, FlowSettings, HistogramSettings, LocationSettings
 from cathode.events import Events, Role
 from cathode.inference.counts import count_passing, efficiency_scores
 from cathode.inference.truth import roc
@@ -47,11 +48,13 @@ from cathode.template.settings import TemplateSettings
 MODELS: dict[str, tuple[Any, Literal["sidebands", "model"]]] = {
     "histogram, transported (default)": (HistogramSettings(), "sidebands"),
     "histogram, sampled": (HistogramSettings(), "model"),
+    "location and scale, transported": (LocationSettings(), "sidebands"),
     "spline, sampled": (SPLINE_SETTINGS, "model"),
     "spline, transported": (SPLINE_SETTINGS, "sidebands"),
     "published MAF, sampled": (FlowSettings(), "model"),
     "published MAF, transported": (FlowSettings(), "sidebands"),
 }
+CLASSES = {HistogramSettings: HistogramDensity, LocationSettings: LocationScaleDensity, FlowSettings: FlowDensity}
 WORKING_POINTS = (0.1, 0.01, 0.001)
 
 
@@ -87,7 +90,7 @@ def main(out: str, *wanted: str) -> None:
         settings, base = MODELS[name]
         if settings not in fitted:
             start = time.process_time()
-            cls: Any = HistogramDensity if isinstance(settings, HistogramSettings) else FlowDensity
+            cls: Any = CLASSES[type(settings)]
             x, m = events.features[sideband], events.mass[sideband]
             density = cls.fit(x, m, settings=settings, seeds=[1], progress=report)
             fitted[settings] = (density, time.process_time() - start)
@@ -106,7 +109,7 @@ def main(out: str, *wanted: str) -> None:
         results[name] = {
             "train_cpu_s": train,
             "template_cpu_s": sampling,
-            "epochs": settings.epochs,
+            **({"epochs": settings.epochs} if hasattr(settings, "epochs") else {}),
             "auc": closure_auc(truth.features, template.features[template.role == Role.TRAIN][: 3 * len(truth)]),
             **summary(no_signal, hunt, label[inside]),
         }

@@ -22,7 +22,7 @@ def main(toys: int = 10_000, windows: int = 20) -> None:
     start = time.process_time()
     for i in range(toys):
         for j in range(windows):
-            p_predictive(n[i, j], m[i, j], 3.0, mu=0.02, sigma=0.06, nu=12, overdispersion=1.2)
+            p_predictive(n[i, j], m[i, j], 3.0, mu=0.02, sigma=0.04, scatter=0.05, nu=30, overdispersion=1.2)
     own = time.process_time() - start
     start, fits = time.process_time(), 50
     for i in range(fits):
@@ -33,8 +33,9 @@ def main(toys: int = 10_000, windows: int = 20) -> None:
             m=float(m[i, 10]),
             initialisation=0.01,
             bootstrap=0.02,
-            non_closure=0.05,
-            nu=12,
+            non_closure=0.04,
+            scatter=0.05,
+            nu=30,
         )
         z_pyhf(build_workspace(counting))
     pyhf = (time.process_time() - start) / fits * toys * windows

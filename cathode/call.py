@@ -22,13 +22,13 @@ from cathode.density.registry import Density, use_density
 from cathode.density.settings import DensitySettings
 from cathode.errors import ArtefactError, ConfigError
 from cathode.events import Events, Labels, Template, as_columns
-from cathode.inference.background import estimate_background
 from cathode.inference.closure import Closure, combine_closure
+from cathode.inference.conclude import conclude_window
 from cathode.inference.counts import select
-from cathode.inference.hunt import infer, infer_blind
-from cathode.inference.pseudo import score_pseudo
+from cathode.inference.placement import place_regions
+from cathode.inference.pseudo import score_region
 from cathode.inference.settings import ClosureSettings
-from cathode.inference.truth import evaluate
+from cathode.inference.truth import evaluate_hunts
 from cathode.intake.files import table_paths
 from cathode.intake.prepare import Prepared, prepare_events
 from cathode.intake.settings import DataSettings, InjectionSettings
@@ -41,7 +41,7 @@ from cathode.stats.settings import StatisticsSettings
 from cathode.steps.summarise import summarise
 from cathode.template.make import make_template
 from cathode.template.settings import TemplateSettings
-from cathode.template.sidebands import SidebandClosure, compare_sidebands
+from cathode.template.sidebands import SidebandClosure
 from cathode.version import __version__
 
 log = logging.getLogger(__name__)
@@ -182,37 +182,37 @@ def _run(
 ) -> Hunt:
     (window,) = config.regions.values()
     tasks: list[tuple[str, Callable[[], Any]]] = [("signal region", lambda: _score_window(config, window, prepared))]
-    single = dataclasses.replace(config.closure, per_job=1)
+    fillers = place_regions((window,), prepared.events.mass, config.closure).fillers
     for method in config.searches:
-        for i in range(config.closure.windows):
-            tasks.append((f"closure, {method}", _pseudo_task(config, window, prepared.events, method, i, single)))
+        for region in fillers:
+            tasks.append((f"closure, {method}", _pseudo_task(config, region, prepared.events, method)))
     done = _work(tasks, density, cores, progress)
     scored: _Scored = done[0]
     pseudo: list[MethodScores] = done[1:]
-    closures, n = {}, config.closure.windows
+    closures, n = {}, len(fillers)
     for k, method in enumerate(config.searches):
-        closures[method] = combine_closure(
+        (closures[method],) = combine_closure(
+            prepared.events,
             pseudo[k * n : (k + 1) * n],
+            [],
             overdispersion,
-            window=window,
+            regions=(window,),
             working_points=config.working_points,
+            closure=config.closure,
             statistics=config.statistics,
         )
     return _conclude(config, window, prepared, scored, closures, overdispersion)
 
 
-def _pseudo_task(
-    config: Config, window: Window, events: Events, method: str, region: int, single: ClosureSettings
-) -> Callable[[], MethodScores]:
-    return lambda: score_pseudo(
+def _pseudo_task(config: Config, region: Window, events: Events, method: str) -> Callable[[], MethodScores]:
+    return lambda: score_region(
         events,
-        window=window,
-        batch=str(region),
+        region,
         method=method,
         background=config.background,
         template=config.template,
         classifier=config.classifier,
-        closure=single,
+        closure=config.closure,
         seed=config.seed,
         device=config.device,
     )
@@ -275,43 +275,30 @@ def _conclude(
     overdispersion: Overdispersion | None,
 ) -> Hunt:
     """Counts, significances and the summary."""
-    points, statistics = config.working_points, config.statistics
-    groups: list[HuntResults] = []
-    workspaces: dict[str, Workspace] = {}
-    truth: list[Truth] = []
-    sidebands = compare_sidebands(
+    found = conclude_window(
         prepared.events,
         scored.density,
+        [scored.scores[m] for m in config.methods if m in scored.scores],
+        [closures[m] for m in config.searches],
+        overdispersion,
         window=window,
-        working_points=points,
+        working_points=config.working_points,
         template=config.template,
+        statistics=config.statistics,
         seed=config.seed,
     )
-    for method in config.searches if config.blind else config.methods:
-        if config.blind:
-            found = infer_blind(
-                closures[method], scored.density, sidebands, window=window, working_points=points, statistics=statistics
-            )
-            groups.append(found)
-            continue
-        scores = scored.scores[method]
-        estimates = estimate_background(
-            scores, closures.get(method), overdispersion, working_points=points, statistics=statistics
+    names = [entry.name for group in found.hunts for entry in group.entries]
+    truth: tuple[Truth, ...] = ()
+    if prepared.labels.known and not config.blind:
+        of_methods = (scored.scores[m] for m in config.methods)
+        truth = evaluate_hunts(
+            prepared.events, prepared.labels, of_methods, regions=(window,), working_points=config.working_points
         )
-        results, *spaces = infer(
-            estimates, scored.density, prepared.events, scores, sidebands, window=window, statistics=statistics
-        )
-        assert isinstance(results, HuntResults)
-        groups.append(results)
-        for entry, space in zip(results.entries, spaces, strict=True):
-            assert isinstance(space, Workspace)
-            workspaces[entry.name] = space
-        if prepared.labels.known:
-            truth.append(evaluate(prepared.events, prepared.labels, scores, window=window, working_points=points))
-    summary, _ = summarise(groups, truth, prepared.intake, config=config)
+    workspaces = dict(zip(names, found.workspaces, strict=True)) if found.workspaces else {}
+    summary, _ = summarise(list(found.hunts), list(truth), prepared.intake, config=config)
     spectrum = None
     if not config.blind:
-        spectrum = scan_spectrum(prepared.events, window=window, statistics=statistics, seed=config.seed)
+        spectrum = scan_spectrum(prepared.events, window=window, statistics=config.statistics, seed=config.seed)
     return Hunt(
         config=config,
         window=window,
@@ -323,9 +310,9 @@ def _conclude(
         scores=scored.scores,
         closures=closures,
         workspaces=workspaces,
-        truth=tuple(truth),
+        truth=truth,
         spectrum=spectrum,
-        sidebands=sidebands,
+        sidebands=found.sidebands,
     )
 
 

@@ -147,6 +147,11 @@ class Config:
         return dict([list(windows.items())[len(windows) // 2]]) if self.quick else windows
 
     @property
+    def hides_windows(self) -> bool:
+        """Whether all windows are hidden from all pseudo signal regions, so that they do not test each other."""
+        return self.blind or self.closure.hide_windows
+
+    @property
     def mass_range(self) -> Interval:
         """The mass range in GeV."""
         low, high = self.windows.range
@@ -292,6 +297,7 @@ def dump_sections(config: Config, names: typing.Iterable[str], window: str | Non
     for name in sorted(names):
         special = {
             "window": window and config.regions.get(window),
+            "regions": tuple(config.regions.values()),
             "config": config,
             "statistics": dataclasses.replace(config.statistics, calibration=CalibrationSettings()),
         }
@@ -306,6 +312,7 @@ def _section_kinds() -> dict[str, Any]:
     return typing.get_type_hints(Config) | {
         "config": Config,
         "window": Window,
+        "regions": tuple[Window, ...],
         "calibration": CalibrationSettings,
         "simulation": GeneratorSettings,
         "mass_range": Interval,

@@ -1,4 +1,4 @@
-"""Mass regions: windows with a signal region and sidebands, and the pseudo signal regions of the closure test.
+"""Mass regions: windows with a signal region and sidebands.
 
 Masses are in GeV. Intervals are half open, [low, high).
 """
@@ -20,7 +20,6 @@ Mask = NDArray[np.bool_]
 Interval = tuple[float, float]
 
 _MOST_WINDOWS = 1000
-_BELOW = 99  # events below the first pseudo signal region
 
 
 @dataclass(frozen=True)
@@ -131,14 +130,12 @@ class Window:
         signal: signal region (GeV).
         range: masses used at all.
         hidden: intervals that no background model of this window may see, besides `signal`.
-        counted: in a closure test, the part of the signal region in which events are counted; else None, all of it.
     """
 
     name: str
     signal: Interval
     range: Interval
     hidden: tuple[Interval, ...] = ()
-    counted: Interval | None = None
 
     @classmethod
     def around(cls, centre: float, *, width: float, range: Interval) -> Window:
@@ -158,14 +155,14 @@ class Window:
         return next(iter(WindowSettings(range=range, signal_regions=((low, high),)).windows().values()))
 
     @property
-    def counting(self) -> Interval:
-        """Where events are counted (GeV)."""
-        return self.counted or self.signal
-
-    @property
     def width(self) -> float:
         """Width of the signal region in GeV."""
         return self.signal[1] - self.signal[0]
+
+    @property
+    def centre(self) -> float:
+        """Centre of the signal region in GeV."""
+        return (self.signal[0] + self.signal[1]) / 2
 
     @property
     def gap(self) -> Interval:
@@ -218,62 +215,6 @@ class Window:
         high = in_interval(mass, (high_edge, end))
         visible = self.in_sideband(mass)
         return low & visible, high & visible
-
-
-def pseudo_windows(window: Window, sideband_mass: Array, number: int, *, guard: float) -> list[Window]:
-    """Pseudo signal regions in the sidebands of `window`: each as wide as the real one, each counting in an interval of its own.
-
-    A pseudo signal region is hidden from its background model together with the real one, and its classifier is trained
-    in the whole of it, so that interpolation and classifier are those of the real region. Events are counted in the
-    interval at its centre, where interpolation is hardest. The intervals are disjoint, so that their counts are
-    independent, and equally wide in log m.
-
-    They end at the mass with 2 % of the sideband above it, and a width below the end of the range or of the events, so that a model and a classifier
-    have events on both sides, and keep `guard`
-    widths away from the real signal region, and from others that are hidden: the tails of a signal there would look like non-closure, and the two hidden
-    gaps would merge into one that is wider than any real one. They use the part of the spectrum that the hunt uses: where
-    the real region lies more than its own width above the peak of the spectrum, the pseudo signal regions lie above
-    the peak, too. (Below it a spectrum is shaped by the trigger, which such a hunt never has to interpolate.)
-
-    Raises ConfigError when a sideband is too short or too empty for its share of `number`.
-    """
-    half = window.width / 2
-    below = sideband_mass[sideband_mass < window.signal[0]]
-    if len(sideband_mass) < 100 or len(below) == 0:
-        raise ConfigError(f"window {window.name}: {len(sideband_mass)} sideband events are too few for a closure test")
-    # events on both sides, also where the spectrum does not fall to nothing inside the range
-    end = min(window.range[1], float(sideband_mass.max()))
-    last = min(float(np.quantile(sideband_mass, 0.98)), end - window.width)
-    peak = spectrum_peak(below, window.range[0])
-    # where there is no peak to begin at, some events below the first region: CWoLa compares it with both sides
-    begins = float(np.partition(sideband_mass, _BELOW)[_BELOW])
-    first = (peak if window.signal[0] - window.width >= peak > window.range[0] else begins) + half
-    spans = _between(first, last, [window.signal, *window.hidden], guard * window.width)
-    lengths = [float(np.log(b / a)) for a, b in spans]
-    if sum(lengths) <= 0:
-        raise ConfigError(f"window {window.name}: the sidebands leave no room for pseudo signal regions")
-    shares = [round(number * sum(lengths[:k]) / sum(lengths)) for k in range(len(lengths) + 1)]
-    out: list[Window] = []
-    for (a, b), n in zip(spans, np.diff(shares).tolist(), strict=True):
-        edges = np.geomspace(a, b, n + 1) if n else np.array([])
-        for low, high in itertools.pairwise(edges):
-            centre = (low + high) / 2
-            start, end = float(min(low, centre - half)), float(max(high, centre + half))
-            region = (max(start, window.range[0]), min(end, window.range[1]))
-            counted = (float(low), float(high))
-            out.append(Window(f"pseudo{len(out):02d}", region, window.range, (window.signal, *window.hidden), counted))
-    return out
-
-
-def _between(low: float, high: float, hidden: list[Interval], guard: float) -> list[Interval]:
-    """What is left of [low, high) without the `hidden` intervals and `guard` on both sides of each."""
-    out, start = [], low
-    for a, b in sorted(hidden):
-        if a - guard > start:
-            out.append((start, min(a - guard, high)))
-        start = max(start, b + guard)
-    out.append((start, high))
-    return [(a, b) for a, b in out if b > a]
 
 
 def spectrum_peak(mass: Array, low: float) -> float:

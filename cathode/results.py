@@ -56,13 +56,19 @@ class NonClosure:
 
     Attributes:
         mean: log of observed over predicted.
-        sigma: standard deviation of the bias of a new region, in the log.
+        sigma: standard deviation of the bias of the window, in the log: of `error` and `scatter`.
         n_windows: pseudo signal regions behind it.
+        error: standard error of the mean, from counts.
+        scatter: standard deviation from region to region, at least the declared floor.
+        degrees_of_freedom: behind the scatter (Student's t).
     """
 
     mean: float
     sigma: float
     n_windows: int
+    error: float = 0.0
+    scatter: float = 0.0
+    degrees_of_freedom: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,13 +170,11 @@ class Reference:
     Attributes:
         m: independent reference events that pass.
         tau: their exposure over that of the signal region.
-        degrees_of_freedom: effective ones of the relative errors together (Student's t); null where there are none.
         n_splits: fold splits that counts are averaged over.
     """
 
     m: float
     tau: float
-    degrees_of_freedom: float | None
     n_splits: int
 
 
@@ -376,6 +380,29 @@ class GlobalSignificance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Excess:
+    """What stands out in a scan, in however many windows it is seen.
+
+    Attributes:
+        window: where its p-value is smallest.
+        signal_region: of that window (GeV).
+        method: by which.
+        eps_bkg: at which working point.
+        p_local: its p-value there.
+        z_local: the same in standard deviations.
+        neighbours: windows that overlap that one or lie within half a width of it, and see 2 standard deviations or more of the same events or of their tails.
+    """
+
+    window: str
+    signal_region: tuple[float, float]
+    method: str
+    eps_bkg: float
+    p_local: float
+    z_local: float
+    neighbours: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Used:
     """What jobs took; null where nothing was measured.
 
@@ -446,6 +473,7 @@ class Summary:
         blind: whether the signal regions were left closed.
         hunts: one entry per window, method and working point.
         inclusive: the signal region of each window without a selection; empty when blind.
+        excesses: what stands out by 3 standard deviations (local) or more, the largest first; neighbouring windows are one.
         timing: what the run took until here; it differs from run to run.
     """
 
@@ -463,6 +491,7 @@ class Summary:
     blind: bool
     hunts: tuple[HuntResult, ...]
     inclusive: tuple[Inclusive, ...] = ()
+    excesses: tuple[Excess, ...] = ()
     timing: Timing = Timing()
 
     def best(self, searches: Mapping[str, bool]) -> HuntResult | None:

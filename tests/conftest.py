@@ -72,12 +72,14 @@ def counting(
     initialisation: float = 0.0,
     bootstrap: float = 0.0,
     non_closure: float = 0.0,
+    scatter: float = 0.0,
     nu: float = np.inf,
     sideband: tuple[float, float] = (1.0, 0.0),
 ) -> Counting:
     """A counting experiment; `sideband`: ratio and relative error."""
     return Counting(
-        name="c", n_obs=n_obs, n_bkg=n_bkg, m=m, initialisation=initialisation, bootstrap=bootstrap, non_closure=non_closure, nu=nu,
+        name="c", n_obs=n_obs, n_bkg=n_bkg, m=m, initialisation=initialisation, bootstrap=bootstrap, non_closure=non_closure,
+        scatter=scatter, nu=nu,
         sideband_ratio=sideband[0], sideband_error=sideband[1],
     )  # fmt: skip
 

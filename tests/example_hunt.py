@@ -31,7 +31,7 @@ GOOD = HuntResult(
     non_closure=NonClosure(mean=0.0165, sigma=0.053, n_windows=12), overdispersion=1.0, p_local=4e-8, z_local=5.4,
     n_sr_expected=ExpectedEvents(value=17700.0, fit_error=120.0), signal_yield=SignalYield(value=170.0, sigma=20.0), cross_checks=CHECKS,
     limit=Limit(s_obs=210.0, s_exp=(28.0, 38.0, 52.0, 72.0, 96.0)), oversampling=Oversampling(passing=860.0, needed=1200.0, enough=False),
-    reference=Reference(m=860.0, tau=4.7, degrees_of_freedom=12.0, n_splits=3),
+    reference=Reference(m=860.0, tau=4.7, n_splits=3),
     waterfall=(Stage(source="counting", z=11.2), Stage(source="non_closure", z=5.4)),
     sculpting=Sculpting(masses=(2500.0,), efficiency=(0.01,), error=(0.001,), slope=0.01, slope_error=0.02, p_value=0.4),
 )  # fmt: skip

@@ -26,6 +26,7 @@ from cathode.config import dump_sections, load_config
 from cathode.density.registry import source_sha256
 from cathode.errors import CathodeError
 from cathode.generator.settings import PROCESSES, require_packages
+from cathode.inference.placement import jobs_of_fillers
 from cathode.intake.files import input_files, input_sha256
 from cathode.intake.official import SETS
 from cathode.strict_yaml import read_yaml
@@ -74,7 +75,7 @@ REFERENCES = [m for m in METHODS if m not in SEARCHES]
 HUNTED = SEARCHES if CONFIG.blind else METHODS
 WITH_TEMPLATE = [m for m in SEARCHES if find_method(m).needs_template]
 EPS = [f"{eps:g}" for eps in CONFIG.working_points]
-BATCHES = range(CONFIG.closure.jobs)
+BATCHES = range(jobs_of_fillers(CONFIG.regions.values(), CONFIG.closure))
 FORMS = ("png", "pdf", "json")
 CALIBRATION_FIGURES = ("overdispersion", "background_only", "injection", "efficiency")
 CLASSIFIER_GPU = int(CONFIG.classifier.model == "network")
@@ -231,21 +232,35 @@ def generated_chunks():
     ]
 
 
-def per_hunt(pattern):
+def per_hunt(pattern, windows):
     """One file per window, method and working point; none when blind."""
     return (
-        [] if CONFIG.blind else expand(pattern, window=WINDOWS, method=METHODS, eps=EPS)
+        [] if CONFIG.blind else expand(pattern, window=windows, method=METHODS, eps=EPS)
     )
 
 
-def workspaces():
+def workspaces(windows=WINDOWS):
     """One pyhf workspace per hunt."""
-    return per_hunt(f"{RUN}/workspaces/{{window}}_{{method}}_{{eps}}.json")
+    return per_hunt(f"{RUN}/workspaces/{{window}}_{{method}}_{{eps}}.json", windows)
 
 
-def selections():
+def selections(windows=WINDOWS):
     """Selected events per hunt."""
-    return per_hunt(f"{RUN}/selected/{{window}}_{{method}}_{{eps}}.parquet")
+    return per_hunt(f"{RUN}/selected/{{window}}_{{method}}_{{eps}}.parquet", windows)
+
+
+def conclusions():
+    """What `conclude` writes for a window, in the order in which it returns it."""
+    a_window = ["{window}"]
+    hunts = expand(
+        f"{RUN}/{{window}}/{{method}}/hunts.json", window=a_window, method=HUNTED
+    )
+    return [
+        f"{RUN}/{{window}}/sidebands.json",
+        *hunts,
+        *workspaces(a_window),
+        *selections(a_window),
+    ]
 
 
 def window_figures():
@@ -275,10 +290,11 @@ def template_of(wildcards):
     return f"{RUN}/{wildcards.window}/template.parquet" if needed else []
 
 
-def closure_of(wildcards):
-    """The closure of a search; reference methods take their background from truth and have none."""
-    search = wildcards.method in SEARCHES
-    return f"{RUN}/{wildcards.window}/{wildcards.method}/closure.json" if search else []
+def scores_that_test(wildcards):
+    """Scores of the windows of one method, where these test each other."""
+    if CONFIG.hides_windows or len(WINDOWS) == 1:
+        return []
+    return [f"{RUN}/{window}/{wildcards.method}/scores.npz" for window in WINDOWS]
 
 
 def of_window(name, methods):

@@ -177,7 +177,13 @@ def _measure(
         )
         if x.strength is None:
             following = e.p_value(counts.n_obs + 1 / counts.n_splits)
-            out.append(NullMeasured(**vars(common), p_mid=(p + following) / 2, non_closure_sigma=e.non_closure_sigma))
+            out.append(
+                NullMeasured(
+                    **vars(common),
+                    p_mid=(p + following) / 2,
+                    non_closure_sigma=e.non_closure.sigma if e.non_closure else None,
+                )
+            )
             continue
         signal = e.signal_yield(x.n_expected, x.n_expected_error)
         out.append(

@@ -33,7 +33,6 @@ def score_against_strips(
     spare: Events | None = None,
     seed: int = 1,
     device: str = "auto",
-    limit: int | None = None,
     checks: bool = True,
     progress: Progress | None = None,
 ) -> MethodScores:
@@ -54,10 +53,10 @@ def score_against_strips(
     strips = low | high
     weight = np.where(low, 0.5 / low.sum(), 0.5 / high.sum())[strips] * strips.sum()
     near = window.in_sideband(mass) & in_interval(mass, window.reach(max(SIDE_SPAN, settings.strip_width)))
-    of_data, of_spare = events.row[in_interval(mass, window.counting)], spare_features(spare, window, features.shape[1])
+    of_data, of_spare = events.row[window.in_signal(mass)], spare_features(spare, window, features.shape[1])
     out = []
     for own_seed, is_first, report in fold_splits(settings, seed, progress):
-        train, data = signal_region(events, window, settings, limit=limit, seed=own_seed)
+        data = signal_region(events, window, settings, seed=own_seed)
         fold = assign_folds(int(strips.sum()), settings.folds, seed=derive_seed(own_seed, "strip folds"))
         reference = Sample(features[strips], fold, weight)
         side = None
@@ -67,9 +66,8 @@ def score_against_strips(
             side = events.row[near], plain(features[near], side_fold)
         scored, found = train_and_score(
             settings,
-            train,
-            reference,
             data,
+            reference,
             reference,
             of_spare,
             side,

@@ -28,7 +28,6 @@ def score_against_template(
     spare: Events | None = None,
     seed: int = 1,
     device: str = "auto",
-    limit: int | None = None,
     checks: bool = True,
     progress: Progress | None = None,
 ) -> MethodScores:
@@ -42,14 +41,14 @@ def score_against_template(
     held = template.held
     features, mass = events.features, events.mass
     of_spare = spare_features(spare, window, features.shape[1])
-    of_data = events.row[in_interval(mass, window.counting)]
+    of_data = events.row[window.in_signal(mass)]
     role = template.role[held].astype(np.int8)
     for_halves = template.member[held] == 0 if template.transported else role == Role.THRESHOLD
     beside = _side_events(events, window, template) if checks else None
     out = []
     for own_seed, is_first, report in fold_splits(settings, seed, progress):
         fold = _folds(template, settings, own_seed)
-        train, data = signal_region(events, window, settings, limit=limit, seed=own_seed)
+        data = signal_region(events, window, settings, seed=own_seed)
         side = None
         if beside:
             near, sources, first = beside
@@ -59,9 +58,8 @@ def score_against_template(
             side = events.row[near], plain(features[near], side_fold)
         scored, found = train_and_score(
             settings,
-            train,
-            Sample(template.features[~held], fold[~held], template.weight[~held]),
             data,
+            Sample(template.features[~held], fold[~held], template.weight[~held]),
             plain(template.features[held], fold[held]),
             of_spare,
             side,
@@ -74,7 +72,7 @@ def score_against_template(
             SplitScores(
                 method=CATHODE.name,
                 window=window.name,
-                interval=window.counting,
+                interval=window.signal,
                 row=of_data,
                 fold=data.fold,
                 score=scored[0].mean(axis=1),

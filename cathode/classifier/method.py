@@ -18,8 +18,7 @@ class ScoreFunction(Protocol):
     """Trains classifiers on the events of a window and scores them out of fold, once per fold split.
 
     `events` are all of the range. A method takes of the rest what it needs: `template` the background made for the window, `labels`
-    the truth of `events`, `spare` labelled signal that took no part. `limit`: at most so many signal-region events train the
-    classifier. `checks`: also score recorded sideband events and, sequentially, all others.
+    the truth of `events`, `spare` labelled signal that took no part. `checks`: also score recorded sideband events and, sequentially, all others.
     """
 
     def __call__(
@@ -33,7 +32,6 @@ class ScoreFunction(Protocol):
         spare: Events | None,
         seed: int,
         device: str,
-        limit: int | None,
         checks: bool,
         progress: Progress | None,
     ) -> MethodScores:

@@ -81,7 +81,6 @@ def score(
         spare=spare,
         seed=derive_seed(seed, f"score_{method}", window.name),
         device=device,
-        limit=None,
         checks=True,
         progress=reporter("fold"),
     )
@@ -111,7 +110,6 @@ def score_reference(
         spare=spare,
         seed=derive_seed(seed, "score_reference", method, window.name),
         device=device,
-        limit=None,
         checks=True,
         progress=reporter("fold"),
     )

@@ -14,7 +14,7 @@ from cathode.classifier.method import Progress
 from cathode.classifier.scores import Float32, MethodScores, SplitScores
 from cathode.classifier.settings import ClassifierSettings
 from cathode.events import Events, Role
-from cathode.regions import Window, in_interval
+from cathode.regions import Window
 from cathode.seeds import derive_seed
 
 Array = NDArray[np.float64]
@@ -51,28 +51,16 @@ def fold_splits(
         yield derive_seed(seed, "split", split), split == 0, of_all(split)
 
 
-def signal_region(
-    events: Events, window: Window, settings: ClassifierSettings, *, limit: int | None, seed: int
-) -> tuple[Sample, Sample]:
-    """Signal-region events that train (at most `limit`, drawn by seed), and those that are counted.
-
-    Counted events that do not train have a fold all the same: they are scored like those that do.
-    """
-    inside = np.flatnonzero(window.in_signal(events.mass))
-    fold = assign_folds(len(inside), settings.folds, seed=derive_seed(seed, "folds"))
-    sample, train = plain(events.features[inside], fold), np.ones(len(inside), dtype=bool)
-    if limit is not None and len(inside) > limit:
-        train[:] = False
-        train[np.random.default_rng(derive_seed(seed, "limit")).choice(len(inside), limit, replace=False)] = True
-    counted = in_interval(events.mass, window.counting)
-    return sample.rows(train), sample.rows(counted[inside])
+def signal_region(events: Events, window: Window, settings: ClassifierSettings, *, seed: int) -> Sample:
+    """Signal-region events with their folds: all train, and all are counted where they are held out."""
+    inside = events.features[window.in_signal(events.mass)]
+    return plain(inside, assign_folds(len(inside), settings.folds, seed=derive_seed(seed, "folds")))
 
 
 def train_and_score(
     settings: ClassifierSettings,
-    train: Sample,
-    reference: Sample,
     data: Sample,
+    reference: Sample,
     held: Sample,
     spare: Array,
     side: tuple[Int, Sample] | None,
@@ -88,14 +76,14 @@ def train_and_score(
     sequentially.
     """
     targets = [data, held, plain(spare, always(len(spare))), *([side[1]] if side else [])]
-    scored = cross_fit(settings, train, reference, targets, seed=seed, device=device, progress=progress)
+    scored = cross_fit(settings, data, reference, targets, seed=seed, device=device, progress=progress)
     if side is None:
         return scored, {}
     checks = {"side_row": side[0], "side_fold": side[1].fold, "side_score": scored[3].mean(axis=1)}
     if sequential and settings.sequential_members:
         lighter = replace(settings, members=settings.sequential_members)
         own_seed = derive_seed(seed, "sequential")
-        found = cross_fit(lighter, train, reference, [data, held], seed=own_seed, device=device, sequential=True)
+        found = cross_fit(lighter, data, reference, [data, held], seed=own_seed, device=device, sequential=True)
         checks |= {"sequential_score": found[0].mean(axis=1), "ref_sequential_score": found[1].mean(axis=1)}
     return scored, checks
 
@@ -116,7 +104,7 @@ def scores_against_recorded(
     return SplitScores(
         method=method,
         window=window.name,
-        interval=window.counting,
+        interval=window.signal,
         row=row,
         fold=fold,
         score=member_score.mean(axis=1),

@@ -28,7 +28,6 @@ def score_with_labels(
     spare: Events | None = None,
     seed: int = 1,
     device: str = "auto",
-    limit: int | None = None,
     checks: bool = True,
     progress: Progress | None = None,
 ) -> MethodScores:

@@ -28,6 +28,7 @@ Progress = Callable[[int, int, float], None]
 ENTRY_POINTS = "cathode.densities"
 BUILT_IN = {
     "histogram": "cathode.density.histogram:HistogramDensity",
+    "location": "cathode.density.location:LocationScaleDensity",
     "maf": "cathode.density.flows:FlowDensity",
     "spline": "cathode.density.flows:FlowDensity",
 }

@@ -21,7 +21,7 @@ class HistogramSettings:
         half_range: see `bins`.
         hidden: width of the two hidden layers of each conditional network.
         epochs: passes over the training events.
-        steps: at least so many steps, by more epochs where events are few: six epochs of 20,000 events are 200 steps, too few to learn.
+        steps: at least so many steps, by more epochs where events are few: three epochs of 20,000 events are 100 steps, too few to learn.
         batch: events per step.
         learning_rate: peak of the one-cycle schedule (AdamW).
         weight_decay: decoupled weight decay.
@@ -33,7 +33,7 @@ class HistogramSettings:
     harmonics: int = within(8, 1, 256)
     half_range: float = within(3.2, 1, 8)
     hidden: int = within(32, 1, 4096)
-    epochs: int = within(6, 1, 10_000)
+    epochs: int = within(3, 1, 10_000)
     steps: int = within(600, 0, 10_000_000)
     batch: int = within(512, 16, 10_000_000)
     learning_rate: float = within(8e-3, 0, 1, above=True)
@@ -42,6 +42,20 @@ class HistogramSettings:
 
     def __post_init__(self) -> None:
         check_ranges(self, "background.histogram")
+
+
+@dataclass(frozen=True)
+class LocationSettings:
+    """Settings of the location-scale density.
+
+    Attributes:
+        degree: of the polynomials of log m.
+    """
+
+    degree: int = within(2, 1, 8)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "background.location")
 
 
 @dataclass(frozen=True)
@@ -95,12 +109,14 @@ class DensitySettings:
     """The background model: which density, and how large its ensemble.
 
     Attributes:
-        model: `histogram` (autoregressive histogram density, the default), `maf` (the published masked autoregressive
+        model: `histogram` (autoregressive histogram density, the default), `location` (each feature's location and scale follow the mass: a
+            baseline at next to no price), `maf` (the published masked autoregressive
             flow), `spline` (rational-quadratic autoregressive flow), or a density of your own: `module.Class`, or the name under
             which an installed package registers it (entry point group `cathode.densities`).
         bootstraps: Poisson(1) replicas R of the training data; their spread is the training-data uncertainty.
         seeds: initialisations K per replica; their spread is the initialisation uncertainty.
         histogram: settings of `histogram`.
+        location: settings of `location`.
         maf: settings of `maf`.
         spline: settings of `spline`.
         settings: those of a density of your own, by name.
@@ -108,9 +124,10 @@ class DensitySettings:
     """
 
     model: str = "histogram"
-    bootstraps: int = within(10, 2, 1000)
+    bootstraps: int = within(4, 2, 1000)
     seeds: int = within(2, 2, 1000)
     histogram: HistogramSettings = HistogramSettings()
+    location: LocationSettings = LocationSettings()
     maf: FlowSettings = FlowSettings()
     spline: FlowSettings = SPLINE_SETTINGS
     settings: dict[str, Any] = field(default_factory=dict)
@@ -122,7 +139,7 @@ class DensitySettings:
                 f"background: found bootstraps {self.bootstraps}, seeds {self.seeds}, expected at least 2 of each: "
                 "one alone has no spread, and the training-data or initialisation uncertainty would be missing"
             )
-        if self.settings and self.model in ("histogram", "maf", "spline"):
+        if self.settings and self.model in ("histogram", "location", "maf", "spline"):
             raise ConfigError(
                 f"background.settings: found {', '.join(self.settings)} with background.model {self.model}, whose settings stand in "
                 f"background.{self.model}"

@@ -15,8 +15,8 @@ from cathode.events import Role
 from cathode.inference.closure import Closure, ClosurePoint, known_overdispersion
 from cathode.inference.counts import PassingCounts, count_passing
 from cathode.results import Impacts, Overdispersion, Oversampling, Sigma, SignalYield, Stage
-from cathode.stats.counting import GenerativeHunt, effective_dof, generative_hunt, p_predictive, z_value
-from cathode.stats.random_effects import spread
+from cathode.stats.counting import GenerativeHunt, generative_hunt, p_predictive, z_value
+from cathode.stats.random_effects import RandomEffects, spread
 from cathode.stats.settings import StatisticsSettings
 
 Array = NDArray[np.float64]
@@ -34,10 +34,8 @@ class BackgroundEstimate:
         n_bkg: expected background, shifted by the measured mean non-closure.
         initialisation: relative error of the ensemble mean from the initialisation of the networks.
         bootstrap: relative error of the ensemble mean from the statistics of the training data.
-        non_closure_mean: log-bias of the method from pseudo signal regions, None if not measured.
-        non_closure_sigma: its standard deviation in a new region, None if not measured.
+        non_closure: log-bias of the method from pseudo signal regions, with its error and scatter; None if not measured.
         n_windows: pseudo signal regions behind it.
-        nu: effective degrees of freedom of the relative errors together.
         overdispersion: variance of the counts over Poisson.
         sequential: counts of the sequential cross-check, None where it was not run.
         generative: the bump hunt of two half ensembles, None where the method has no ensemble reference.
@@ -49,10 +47,8 @@ class BackgroundEstimate:
     n_bkg: float
     initialisation: float
     bootstrap: float
-    non_closure_mean: float | None
-    non_closure_sigma: float | None
+    non_closure: RandomEffects | None
     n_windows: int
-    nu: float
     overdispersion: float
     sequential: PassingCounts | None
     generative: GenerativeHunt | None
@@ -64,9 +60,25 @@ class BackgroundEstimate:
         return float(1 / np.sqrt(self.counts.m)) if self.counts.m > 0 else 1.0
 
     @property
+    def known_sigma(self) -> float:
+        """Standard deviation of the log-bias that is known: of the ensemble, and of the counts behind the non-closure."""
+        of_closure = self.non_closure.mu_error if self.non_closure else 0.0
+        return float(np.sqrt(self.initialisation**2 + self.bootstrap**2 + of_closure**2))
+
+    @property
+    def scatter(self) -> float:
+        """That of the non-closure from region to region, which is itself estimated or declared."""
+        return self.non_closure.scatter if self.non_closure else 0.0
+
+    @property
+    def nu(self) -> float:
+        """Degrees of freedom of the scatter."""
+        return self.non_closure.degrees_of_freedom if self.non_closure else float("inf")
+
+    @property
     def relative_sigma(self) -> float:
-        """Scale of the log-bias in the predictive p-value: ensemble and non-closure in quadrature."""
-        return float(np.sqrt(self.initialisation**2 + self.bootstrap**2 + (self.non_closure_sigma or 0.0) ** 2))
+        """Standard deviation of the log-bias: ensemble and non-closure in quadrature."""
+        return float(np.hypot(self.known_sigma, self.scatter))
 
     @property
     def shift(self) -> float:
@@ -79,7 +91,10 @@ class BackgroundEstimate:
             return replace(self, counts=replace(self.counts, m=self.counts.m * _KNOWN))
         if source == "initialisation":
             return replace(self, initialisation=0.0)
-        return replace(self, bootstrap=0.0) if source == "bootstrap" else replace(self, non_closure_sigma=0.0)
+        if source == "bootstrap":
+            return replace(self, bootstrap=0.0)
+        known = replace(self.non_closure, mu_error=0.0, scatter=0.0) if self.non_closure else None
+        return replace(self, non_closure=known)
 
     def p_value(self, n: float | None = None) -> float:
         """The primary p-value, or the one with `n` observed events.
@@ -90,13 +105,14 @@ class BackgroundEstimate:
         c = self.counts
         n, step = c.n_obs if n is None else n, 1 / c.n_splits
         if is_reference(self.method):
-            return p_predictive(n, c.m * _KNOWN, c.tau * _KNOWN, mu=0.0, sigma=0.0, nu=float("inf"), step=step)
+            return p_predictive(n, c.m * _KNOWN, c.tau * _KNOWN, mu=0.0, sigma=0.0, step=step)
         return p_predictive(
             n,
             c.m,
             c.tau,
             mu=self.shift,
-            sigma=self.relative_sigma,
+            sigma=self.known_sigma,
+            scatter=self.scatter,
             nu=self.nu,
             overdispersion=self.overdispersion,
             step=step,
@@ -112,9 +128,11 @@ class BackgroundEstimate:
         A cross-check that needs no calibration; about 2/3 as powerful, since early folds are selected by weak classifiers.
         """
         c = self.sequential
-        if c is None or self.non_closure_mean is None or c.m <= 0:
+        if c is None or self.non_closure is None or c.m <= 0:
             return None
-        return z_value(p_predictive(c.n_obs, c.m, c.tau, mu=self.shift, sigma=self.relative_sigma, nu=self.nu))
+        return z_value(
+            p_predictive(c.n_obs, c.m, c.tau, mu=self.shift, sigma=self.known_sigma, scatter=self.scatter, nu=self.nu)
+        )
 
     def signal_yield(self, expected: float, error: float) -> SignalYield:
         """Signal events behind the selection and their standard deviation, from `expected` +- `error` background events before it.
@@ -140,7 +158,7 @@ class BackgroundEstimate:
         """The significance with the background known, and as one after the other of its uncertainties is taken into account.
 
         First the reference's own prediction, known exactly, then shifted by the mean non-closure; the last stage is the primary one.
-        Degrees of freedom are those of all relative errors together at every stage. Reference methods have the first stage only.
+        Reference methods have the first stage only.
         """
         plain = replace(self.without("template"), n_bkg=self.counts.n_bkg, initialisation=0.0, bootstrap=0.0)
         plain = plain.without("non_closure")
@@ -153,7 +171,7 @@ class BackgroundEstimate:
             ("template", {"counts": self.counts}),
             ("initialisation", {"initialisation": self.initialisation}),
             ("bootstrap", {"bootstrap": self.bootstrap}),
-            ("non_closure", {"non_closure_sigma": self.non_closure_sigma}),
+            ("non_closure", {"non_closure": self.non_closure}),
         ):
             now = replace(now, **change)
             stages.append(Stage(source=source, z=now.z()))
@@ -178,7 +196,7 @@ class BackgroundEstimate:
             "template": self.n_bkg * self.template,
             "initialisation": self.n_bkg * self.initialisation if generative else None,
             "bootstrap": self.n_bkg * self.bootstrap if generative else None,
-            "non_closure": None if self.non_closure_sigma is None else self.n_bkg * self.non_closure_sigma,
+            "non_closure": self.n_bkg * self.non_closure.sigma if self.non_closure else None,
         }
         total = float(np.sqrt(sum(v**2 for v in parts.values() if v is not None)))
         return Sigma(
@@ -223,6 +241,9 @@ def estimate_background(
     for index, (eps, v) in enumerate(zip(working_points, known, strict=True)):
         measured = closure.points[index] if closure else None
         estimate = combine(scores.method, count_passing(splits, eps), layout, measured, statistics, v)
+        if closure and closure.left_out:
+            said = f"closure: {len(closure.left_out)} pseudo signal regions may hold a signal, and were left out"
+            estimate = replace(estimate, flags=(*estimate.flags, said))
         sequential = count_passing((one_way,), eps) if one_way else None
         points.append(replace(estimate, sequential=sequential, generative=half_ensembles(splits, eps)))
     return Estimates(window=first.window, interval=first.interval, method=scores.method, points=tuple(points))
@@ -241,20 +262,18 @@ def combine(
     The central value is efficiency times events in the signal region (the conditional binomial: without signal these are all
     background), times exp(mean non-closure). Ensemble errors come from the nested design `layout`, R bootstraps x K
     initialisations: the mean over members errs by sigma_boot sqrt(1 + 1/R), since a bootstrap measures the error of the
-    data that all members share, and by sigma_init / sqrt(R K).
+    data that all members share, and by sigma_init / sqrt(R K). A variance of counts below Poisson is used for the sum of many counts that is the
+    closure, and not here: a single averaged count is skewed, and a scaled Poisson would reject too often in its tail.
     """
     flags: list[str] = []
     boot = init = 0.0
-    components: list[tuple[float, float]] = []
     if c.has_ensemble:
         r, k = layout
         raw_boot, raw_init = spread(np.array(c.member_counts).reshape(r, k), independent=c.independent_members)
         boot, init = raw_boot * float(np.sqrt(1 + 1 / r)), raw_init / float(np.sqrt(r * k))
-        components += [(boot, r - 1), (init, r * (k - 1))]
     reference = is_reference(method)
     if measured:
-        components.append((measured.effects.sigma, measured.degrees_of_freedom))
-        if abs(measured.effects.mu) > 3 * measured.effects.mu_error:
+        if abs(measured.effects.mean) > 3 * measured.effects.mean_error:
             flags.append("closure: differs from zero by more than 3 standard errors")
         if measured.effects.p_homogeneous < 0.01:
             flags.append("closure: pseudo signal regions disagree beyond their known errors")
@@ -279,11 +298,9 @@ def combine(
         n_bkg=min(shifted, float(c.n_sr)),
         initialisation=init,
         bootstrap=boot,
-        non_closure_mean=measured.effects.mu if measured else None,
-        non_closure_sigma=measured.effects.sigma if measured else None,
+        non_closure=measured.effects if measured else None,
         n_windows=measured.n_windows if measured else 0,
-        nu=effective_dof([p for p in components if p[0] > 0]),
-        overdispersion=overdispersion,
+        overdispersion=max(1.0, overdispersion),
         sequential=None,
         generative=None,
         flags=tuple(flags),

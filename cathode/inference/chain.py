@@ -1,4 +1,4 @@
-"""The closure test as one verb: all pseudo signal regions, scored and combined."""
+"""The closure test as one verb: all pseudo signal regions of a window, scored and combined."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from cathode.classifier.settings import ClassifierSettings
 from cathode.density.settings import DensitySettings
 from cathode.events import Events
 from cathode.inference.closure import Closure, combine_closure
-from cathode.inference.pseudo import score_pseudo
+from cathode.inference.placement import place_regions
+from cathode.inference.pseudo import score_region
 from cathode.inference.settings import ClosureSettings
 from cathode.regions import Window
 from cathode.results import Overdispersion
@@ -34,10 +35,9 @@ def measure_closure(
     The longest part of a hunt: a training of the density and of the classifiers per region.
     """
     tests = [
-        score_pseudo(
+        score_region(
             events,
-            window=window,
-            batch=str(batch),
+            region,
             method=method,
             background=background,
             template=template,
@@ -46,6 +46,16 @@ def measure_closure(
             seed=seed,
             device=device,
         )
-        for batch in range(closure.jobs)
+        for region in place_regions((window,), events.mass, closure).fillers
     ]
-    return combine_closure(tests, overdispersion, window=window, working_points=working_points, statistics=statistics)
+    (found,) = combine_closure(
+        events,
+        tests,
+        [],
+        overdispersion,
+        regions=(window,),
+        working_points=working_points,
+        closure=closure,
+        statistics=statistics,
+    )
+    return found

@@ -1,8 +1,9 @@
-"""Non-closure: how far the interpolated background misses the truth where the truth is known, in the sidebands."""
+"""Non-closure: how far the interpolated background misses the truth where there is no signal, in regions that test a window."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,13 +13,20 @@ from cathode.artefacts import artefact
 from cathode.classifier.methods import is_reference
 from cathode.classifier.scores import MethodScores, SplitScores
 from cathode.errors import ConfigError
-from cathode.inference.counts import count_passing
-from cathode.regions import Window
+from cathode.events import Events
+from cathode.inference.counts import PassingCounts, count_passing, passing
+from cathode.inference.placement import LEAST_REGIONS, place_regions
+from cathode.inference.settings import ClosureSettings
+from cathode.regions import Interval, Window
 from cathode.results import Overdispersion, OverdispersionTable
 from cathode.stats.random_effects import RandomEffects, random_effects, spread
 from cathode.stats.settings import StatisticsSettings
 
+log = logging.getLogger(__name__)
+
 Array = NDArray[np.float64]
+
+_EXCESS = 4.0  # standard deviations from which on a region may hold a signal, and tests nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +36,15 @@ class ClosurePoint:
     Attributes:
         eps_bkg: working point.
         n_windows: pseudo signal regions used.
-        effects: mean log-bias, its error and its scatter beyond known errors.
+        effects: log-bias expected in the window, its error and its scatter beyond known errors.
         sigma_boot: relative spread of the bootstraps in the pseudo signal regions.
         sigma_init: relative spread of the initialisations there.
-        observed: counts per window.
-        predicted: per window.
-        relative_error: of the prediction (template and ensemble), per window.
+        observed: counts per region.
+        predicted: per region.
+        relative_error: of the prediction (template and ensemble), per region.
+        correlation: of the counts, which share events where regions overlap.
+        position: log of the mass of each over that of the window, in correlation lengths.
+        floor: declared scatter.
         reached: background efficiency that the cuts let through on average, of events that took no part in choosing them; null where
             it was not measured.
     """
@@ -46,17 +57,24 @@ class ClosurePoint:
     observed: tuple[float, ...]
     predicted: tuple[float, ...]
     relative_error: tuple[float, ...]
+    correlation: tuple[tuple[float, ...], ...]
+    position: tuple[float, ...]
+    floor: float
     reached: float | None = None
 
-    @property
-    def degrees_of_freedom(self) -> int:
-        """Of the non-closure's scale: windows less the fitted mean."""
-        return max(1, self.n_windows - 1)
-
     def with_overdispersion(self, v: float) -> ClosurePoint:
-        """The same windows, combined for counts of another overdispersion."""
+        """The same regions, combined for counts of another overdispersion."""
         n, b, error = (np.array(a) for a in (self.observed, self.predicted, self.relative_error))
-        return replace(self, effects=random_effects(n, b, error, overdispersion=v))
+        effects = random_effects(
+            n,
+            b,
+            error,
+            overdispersion=v,
+            correlation=np.array(self.correlation),
+            position=np.array(self.position),
+            floor=self.floor,
+        )
+        return replace(self, effects=effects)
 
 
 @artefact("closure", "json")
@@ -67,69 +85,272 @@ class Closure:
     Attributes:
         window: what was tested.
         method: what was tested.
-        names: the pseudo signal regions.
-        intervals: the masses (GeV) in which each counts.
+        names: the pseudo signal regions, by mass.
+        intervals: their masses (GeV).
         points: per working point.
+        left_out: regions that would test it, but hold what looks like a signal, or overlap one that does.
     """
 
     window: str
     method: str
     names: tuple[str, ...]
-    intervals: tuple[tuple[float, float], ...]
+    intervals: tuple[Interval, ...]
     points: tuple[ClosurePoint, ...]
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class CountedRegion:
+    """What one region counts.
+
+    Attributes:
+        name: of the region.
+        interval: its masses (GeV).
+        layout: bootstraps and initialisations of its density.
+        counts: per working point.
+        chosen: per working point, the input rows that pass and their shares of the fold splits.
+    """
+
+    name: str
+    interval: Interval
+    layout: tuple[int, int]
+    counts: tuple[PassingCounts, ...]
+    chosen: tuple[tuple[NDArray[np.integer], Array], ...]
+
+    @classmethod
+    def of(cls, splits: Sequence[SplitScores], working_points: Sequence[float]) -> CountedRegion:
+        """From the scores of one region, once per fold split."""
+        first, chosen = splits[0], []
+        for eps in working_points:
+            share = passing(splits, eps)
+            hit = share > 0
+            chosen.append((first.row[hit], share[hit]))
+        counts = tuple(count_passing(splits, eps) for eps in working_points)
+        layout = (first.n_bootstraps, first.n_seeds)
+        return cls(first.window, first.interval, layout, counts, tuple(chosen))
+
+    @property
+    def centre(self) -> float:
+        """Centre in GeV."""
+        return (self.interval[0] + self.interval[1]) / 2
+
+    def overlaps(self, other: CountedRegion) -> bool:
+        """Whether both share masses."""
+        return self.interval[0] < other.interval[1] and other.interval[0] < self.interval[1]
 
 
 def combine_closure(
+    events: Events,
     tests: list[MethodScores],
+    scores: Iterable[MethodScores],
     overdispersion: Overdispersion | None = None,
     *,
-    window: Window,
+    regions: tuple[Window, ...],
     working_points: tuple[float, ...] = (0.1, 0.01, 0.001),
+    closure: ClosureSettings = ClosureSettings(),
     statistics: StatisticsSettings = StatisticsSettings(),
-) -> Closure:
-    """Combine the scored pseudo signal regions of one window and method, each with its fold splits, by random effects."""
-    regions = [splits for batch in tests for splits in batch.regions()]
-    first = regions[0][0]
-    known = known_overdispersion(overdispersion, first.method, working_points, statistics)
-    return Closure(
-        window=window.name,
-        method=first.method,
-        names=tuple(splits[0].window for splits in regions),
-        intervals=tuple(splits[0].interval for splits in regions),
-        points=tuple(closure_point(regions, eps, v) for eps, v in zip(working_points, known, strict=True)),
+) -> tuple[Closure, ...]:
+    """Combine the scored regions of one method into the non-closure of every window of the hunt, in its order.
+
+    `tests` are the fillers, `scores` the windows themselves; without these where windows do not test each other. A region whose count exceeds
+    what the others predict by more than 4 standard deviations, scatter included, may hold a signal, and is left out with all that overlap
+    it. Regions of a window are combined by `random_effects`, with the correlation of counts that share events.
+    """
+    placed = place_regions(regions, events.mass, closure)
+    counted: dict[str, CountedRegion] = {}
+    method = ""
+    for group in (tests, scores):
+        for part in group:
+            for splits in part.regions():
+                counted[splits[0].window] = CountedRegion.of(splits, working_points)
+                method = splits[0].method
+    known = known_overdispersion(overdispersion, method, working_points, statistics)
+    shared = _Shared()
+    return tuple(
+        combine_regions(
+            window,
+            method,
+            [counted[name] for name in placed.testing[window.name]],
+            working_points=working_points,
+            overdispersion=known,
+            floors=[statistics.floor(eps) for eps in working_points],
+            correlation_length=closure.correlation_length,
+            shared=shared,
+        )
+        for window in regions
     )
 
 
-def closure_point(regions: Sequence[Sequence[SplitScores]], eps_bkg: float, overdispersion: float) -> ClosurePoint:
-    """Non-closure behind one working point, from the fold splits of every pseudo signal region.
+def combine_regions(
+    window: Window,
+    method: str,
+    candidates: Sequence[CountedRegion],
+    *,
+    working_points: Sequence[float],
+    overdispersion: Sequence[float],
+    floors: Sequence[float],
+    correlation_length: float,
+    shared: _Shared | None = None,
+) -> Closure:
+    """The non-closure of one window and method from the regions that test it; those with what looks like a signal are left out."""
+    shared = shared or _Shared()
+    length = correlation_length * float(np.log(window.signal[1] / window.signal[0]))
+    used = _without_signal(candidates, floors, overdispersion, length, shared)
+    position = tuple(float(np.log(r.centre / window.centre)) / length for r in used)
+    left_out = tuple(r.name for r in candidates if r not in used)
+    if left_out:
+        log.info("%s, %s: %s hold what looks like a signal, and test nothing", window.name, method, ", ".join(left_out))
+    points = tuple(
+        _point(used, i, eps, v, position, floor, shared)
+        for i, (eps, v, floor) in enumerate(zip(working_points, overdispersion, floors, strict=True))
+    )
+    return Closure(
+        window=window.name,
+        method=method,
+        names=tuple(r.name for r in used),
+        intervals=tuple(r.interval for r in used),
+        points=points,
+        left_out=left_out,
+    )
+
+
+def _without_signal(
+    candidates: Sequence[CountedRegion],
+    floors: Sequence[float],
+    overdispersion: Sequence[float],
+    length: float,
+    shared: _Shared,
+) -> list[CountedRegion]:
+    """The regions that hold nothing that looks like a signal behind any working point; at least as many as are needed.
+
+    A region is compared with what those that do not overlap it predict for it, the scatter between them included: bad closure is no signal, and
+    leaving out what closes worst would hide it. Deficits stay, which no signal makes.
+    """
+    kept = list(candidates)
+    while True:
+        excess = {
+            r.name: max(
+                _excess(r, kept, i, floor, v, length, shared)
+                for i, (floor, v) in enumerate(zip(floors, overdispersion, strict=True))
+            )
+            for r in kept
+        }
+        worst = max(kept, key=lambda r: excess[r.name])
+        left = [r for r in kept if not r.overlaps(worst)]
+        if excess[worst.name] < _EXCESS or len(left) < LEAST_REGIONS:
+            return kept
+        kept = left
+
+
+def _excess(
+    region: CountedRegion,
+    kept: Sequence[CountedRegion],
+    index: int,
+    floor: float,
+    overdispersion: float,
+    length: float,
+    shared: _Shared,
+) -> float:
+    """Standard deviations by which a region's count lies above what the others predict; 0 where that is no more than two by counting alone."""
+    c = region.counts[index]
+    b = max(c.n_bkg, 1e-3)
+    others = [r for r in kept if not r.overlaps(region)]
+    seen = sum(r.counts[index].n_obs for r in others) / max(sum(r.counts[index].n_bkg for r in others), 1e-3)
+    plain = b * max(seen, 1e-3)
+    if len(others) < LEAST_REGIONS or c.n_obs - plain < 2 * float(np.sqrt(plain)):
+        return 0.0
+    position = tuple(float(np.log(r.centre / region.centre)) / length for r in others)
+    found = _point(others, index, c.eps_bkg, overdispersion, position, floor, shared).effects
+    expected = b * float(np.exp(found.mu))
+    error = np.sqrt(overdispersion * expected + expected**2 * (1 / max(c.m, 1.0) + found.sigma**2))
+    return float((c.n_obs - expected) / error)
+
+
+class _Shared:
+    """Correlation of counts that share events, found once for all windows."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str, int], float] = {}
+
+    def between(self, a: CountedRegion, b: CountedRegion, point: int) -> float:
+        """Sum s t / sqrt(sum s^2 sum t^2), s and t the shares of the fold splits that an event passes in either region."""
+        if a.name == b.name:
+            return 1.0
+        key = (min(a.name, b.name), max(a.name, b.name), point)
+        if key not in self._found:
+            (rows, s), (others, t) = a.chosen[point], b.chosen[point]
+            found = 0.0
+            if a.overlaps(b) and len(rows) and len(others):
+                _, i, j = np.intersect1d(rows, others, assume_unique=True, return_indices=True)
+                found = float(s[i] @ t[j] / np.sqrt(s @ s * (t @ t)))
+            self._found[key] = found
+        return self._found[key]
+
+
+def _point(
+    regions: Sequence[CountedRegion],
+    index: int,
+    eps_bkg: float,
+    overdispersion: float,
+    position: tuple[float, ...],
+    floor: float,
+    shared: _Shared,
+) -> ClosurePoint:
+    """Non-closure behind one working point, from the counts of every region.
 
     The known error of each prediction holds the template's count and the ensemble's own errors there (bootstrap and
-    initialisation, pooled over the pseudo signal regions), so that the scatter is what exceeds them and nothing is
+    initialisation, pooled over the regions), so that the scatter is what exceeds them and nothing is
     counted twice when the signal region adds its own ensemble errors. `overdispersion` is that of the counts.
     """
-    first = regions[0][0]
-    r, k = first.n_bootstraps, first.n_seeds
-    counts = [count_passing(splits, eps_bkg) for splits in regions]
+    counts = [r.counts[index] for r in regions]
     n = np.array([c.n_obs for c in counts])
     b = np.array([max(c.n_bkg, 1e-3) for c in counts])
     known2 = np.array([1 / max(c.m, 1.0) for c in counts])
-    boot = init = 0.0
-    filled = [c.member_counts for c in counts if c.has_ensemble and sum(c.member_counts) > 0]
-    if filled:
-        boot, init = spread(np.array(filled).reshape(-1, r, k), independent=first.independent_members)
-        known2 = known2 + boot**2 * (1 + 1 / r) + init**2 / (r * k)
+    boot, init = _pooled_spread(regions, index)
+    for k, r in enumerate(regions):
+        replicas, starts = r.layout
+        if replicas:
+            known2[k] += boot**2 * (1 + 1 / replicas) + init**2 / (replicas * starts)
     error = np.sqrt(known2)
+    correlation = np.array([[shared.between(a, c, index) for a in regions] for c in regions])
     return ClosurePoint(
         eps_bkg=eps_bkg,
         n_windows=len(regions),
-        effects=random_effects(n, b, error, overdispersion=overdispersion),
+        effects=random_effects(
+            n,
+            b,
+            error,
+            overdispersion=overdispersion,
+            correlation=correlation,
+            position=np.array(position),
+            floor=floor,
+        ),
         sigma_boot=boot,
         sigma_init=init,
         observed=tuple(n.tolist()),
         predicted=tuple(b.tolist()),
         relative_error=tuple(error.tolist()),
+        correlation=tuple(tuple(row) for row in correlation.tolist()),
+        position=position,
+        floor=floor,
         reached=sum(c.n_bkg for c in counts) / max(sum(c.n_sr for c in counts), 1),
     )
+
+
+def _pooled_spread(regions: Sequence[CountedRegion], index: int) -> tuple[float, float]:
+    """Relative spreads of bootstraps and initialisations, over regions of one layout each, by their degrees of freedom; 0 without ensembles."""
+    variances, weights = [], []
+    for r, k in sorted({r.layout for r in regions}):
+        of_layout = [r_.counts[index] for r_ in regions if r_.layout == (r, k)]
+        filled = [c for c in of_layout if c.has_ensemble and sum(c.member_counts) > 0]
+        if filled:
+            members = np.array([c.member_counts for c in filled]).reshape(-1, r, k)
+            variances.append(np.square(spread(members, independent=filled[0].independent_members)))
+            weights.append([len(filled) * (r - 1), len(filled) * r * (k - 1)])
+    if not variances:
+        return 0.0, 0.0
+    boot, init = np.sqrt(np.average(variances, axis=0, weights=weights)).tolist()
+    return boot, init
 
 
 def known_overdispersion(

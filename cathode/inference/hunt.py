@@ -29,6 +29,7 @@ from cathode.results import (
 from cathode.spectrum.grid import MassGrid, on_grid
 from cathode.spectrum.mass_fit import BAD, MassFit, Sculpting, mass_fit, p_text, sculpting
 from cathode.stats.counting import li_ma, z_classical, z_value
+from cathode.stats.random_effects import RandomEffects
 from cathode.stats.settings import StatisticsSettings
 from cathode.stats.workspace import Counting, build_workspace, upper_limit, z_pyhf
 from cathode.template.sidebands import SidebandClosure
@@ -100,7 +101,7 @@ def infer_blind(
                 n_bkg=reached * value * float(np.exp(statistics.applied_shift(point.effects.mu))),
                 n_bkg_uncorrected=reached * value,
                 eps_bkg_reached=point.reached,
-                non_closure=NonClosure(mean=point.effects.mu, sigma=point.effects.sigma, n_windows=point.n_windows),
+                non_closure=_non_closure(point.effects, point.n_windows),
                 n_sr_expected=ExpectedEvents(value=value, fit_error=error),
                 flags=(
                     "blind: the signal region was not read",
@@ -171,7 +172,7 @@ def hunt_result(
         n_bkg_uncorrected=c.n_bkg,
         eps_bkg_reached=c.reached,
         sigma=e.sigma(),
-        non_closure=_non_closure(e),
+        non_closure=_non_closure(e.non_closure, e.n_windows) if e.non_closure else None,
         overdispersion=e.overdispersion,
         p_local=p,
         z_local=z_value(p),
@@ -189,9 +190,7 @@ def hunt_result(
         limit=limit,
         impacts=None if reference else e.impacts(),
         oversampling=e.oversampling(),
-        reference=Reference(
-            m=c.m, tau=c.tau, degrees_of_freedom=e.nu if np.isfinite(e.nu) else None, n_splits=c.n_splits
-        ),
+        reference=Reference(m=c.m, tau=c.tau, n_splits=c.n_splits),
         waterfall=e.waterfall(),
         mass_fit=fit,
         sculpting=shape,
@@ -212,7 +211,8 @@ def counting_input(name: str, e: BackgroundEstimate, expected: ExpectedEvents | 
         m=max(e.counts.m, 1.0),
         initialisation=e.initialisation,
         bootstrap=e.bootstrap,
-        non_closure=e.non_closure_sigma or 0.0,
+        non_closure=e.non_closure.mu_error if e.non_closure else 0.0,
+        scatter=e.scatter,
         nu=e.nu,
         sideband_ratio=ratio,
         sideband_error=error,
@@ -237,7 +237,12 @@ def fit_selected_spectrum(
     return fit, sculpting(mass, passes, window.signal)
 
 
-def _non_closure(e: BackgroundEstimate) -> NonClosure | None:
-    if e.non_closure_mean is None or e.non_closure_sigma is None:
-        return None
-    return NonClosure(mean=e.non_closure_mean, sigma=e.non_closure_sigma, n_windows=e.n_windows)
+def _non_closure(effects: RandomEffects, n_windows: int) -> NonClosure:
+    return NonClosure(
+        mean=effects.mu,
+        sigma=effects.sigma,
+        n_windows=n_windows,
+        error=effects.mu_error,
+        scatter=effects.scatter,
+        degrees_of_freedom=effects.degrees_of_freedom,
+    )

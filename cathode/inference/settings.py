@@ -14,17 +14,24 @@ class ClosureSettings:
     """The held-out closure test.
 
     Attributes:
-        windows: pseudo signal regions in the sidebands, each with its own training of the whole chain.
+        windows: pseudo signal regions that test a window, as many as there is room for. In a scan the other windows are such; the chain
+            runs anew only in those that are missing (fillers).
         guard: distance that they keep from the real one, in its widths, at least 0.5; a signal's tails reach there.
-        bootstraps: density replicas per pseudo signal region, nested as in the signal region, only fewer (ten instead of
+        hide_windows: hide all windows from the background models of all pseudo signal regions, so that no event of a window has a part in the
+            closure, and unblinding leaves it as it was validated. A blind hunt does. Windows do not test each other then, which makes a
+            scan expensive or impossible, and models have a longer way to bridge.
+        correlation_length: how far biases of neighbouring regions are alike, in widths of the window (in the log of the mass).
+        bootstraps: density replicas per filler, nested as in the signal region, only fewer (ten instead of
             four members moved no closure by more than its error, at 1.5 times the price of the hunt).
         seeds: initialisations per replica, likewise.
         efficiency_oversampling: with template.base model: template events per event that set thresholds and measure efficiencies.
-        per_job: pseudo signal regions in one job; changes no number.
+        per_job: fillers in one job; changes no number.
     """
 
     windows: int = within(12, 4, 100)
     guard: float = within(0.5, 0.5, 10)
+    hide_windows: bool = False
+    correlation_length: float = within(1.0, 0, 100, above=True)
     bootstraps: int = within(2, 2, 1000)
     seeds: int = within(2, 2, 1000)
     efficiency_oversampling: float = within(20.0, 4, 1000)
@@ -48,16 +55,6 @@ class ClosureSettings:
             raise ConfigError("closure: expected bootstraps >= 2 and seeds >= 2")
         check_ranges(self, "closure")
 
-    @property
-    def jobs(self) -> int:
-        """Jobs that the pseudo signal regions are divided among."""
-        return -(-self.windows // self.per_job)
-
     def template(self, hunted: TemplateSettings) -> TemplateSettings:
-        """How templates of pseudo signal regions are made where that of the real one is made as `hunted`: without guard.
-
-        A pseudo signal region holds no signal, and hidden together with the real one it has a long way to events on one side as it
-        is. With a guard those low in the spectrum lose that side, and close worse than the real one (1.12 to 1.08 where that has
-        1.06; without, their mean is 1.05).
-        """
-        return replace(hunted, guard=0.0, efficiency_oversampling=self.efficiency_oversampling)
+        """How templates of fillers are made where those of windows are made as `hunted`: alike, but for the size of those that are sampled."""
+        return replace(hunted, efficiency_oversampling=self.efficiency_oversampling)

@@ -27,10 +27,11 @@ COLUMNS: dict[str, str] = {
     "error_template": "of which: finite reference sample",
     "error_initialisation": "of which: initialisation",
     "error_data": "of which: training data",
-    "error_non_closure": "of which: non-closure",
+    "error_non_closure": "of which: non-closure, its scatter included",
+    "scatter": "of the non-closure from region to region, in the log",
     "closure": "measured log of observed over predicted, which `expected` includes",
     "reference_events": "effective number of reference events that pass",
-    "degrees_of_freedom": "of Student's t; empty for infinitely many",
+    "degrees_of_freedom": "behind the scatter (Student's t); empty without one",
     "overdispersion": "variance of the counts over Poisson",
     "p": "local p-value",
     "z": "local significance (standard deviations)",
@@ -69,15 +70,15 @@ def as_csv(frame: pd.DataFrame) -> str:
 
 def _row(summary: Summary, h: HuntResult) -> dict[str, Any]:
     low, high = h.signal_region
-    s, r, e = h.sigma, h.reference, h.n_sr_expected
+    s, r, e, c = h.sigma, h.reference, h.n_sr_expected, h.non_closure
     limits: Iterable[float | None] = h.limit.s_exp if h.limit else [None] * 5
     return {
         "window": h.window, "mass": (low + high) / 2, "width": high - low, "low": low, "high": high, "method": h.method, "eps_bkg": h.eps_bkg,
         "eps_bkg_reached": h.eps_bkg_reached, "in_region": h.n_sr, "observed": h.n_obs, "observed_average": h.n_obs_average, "expected": h.n_bkg,
         "error": s.total if s else None, "error_template": s.template if s else None, "error_initialisation": s.initialisation if s else None,
         "error_data": s.bootstrap if s else None, "error_non_closure": s.non_closure if s else None,
-        "closure": h.non_closure.mean if h.non_closure else None, "reference_events": r.m if r else None,
-        "degrees_of_freedom": r.degrees_of_freedom if r else None, "overdispersion": h.overdispersion, "p": h.p_local, "z": h.z_local,
+        "closure": c.mean if c else None, "reference_events": r.m if r else None,
+        "scatter": c.scatter if c else None, "degrees_of_freedom": c.degrees_of_freedom if c else None, "overdispersion": h.overdispersion, "p": h.p_local, "z": h.z_local,
         "expected_in_region": e.value if e else None, "expected_in_region_error": e.fit_error if e else None,
         "signal": h.signal_yield.value if h.signal_yield else None, "signal_error": h.signal_yield.sigma if h.signal_yield else None,
         "level": LEVEL if h.limit else None, "limit": h.limit.s_obs if h.limit else None, **dict(zip(LIMITS, limits, strict=True)), "search": not is_reference(h.method),

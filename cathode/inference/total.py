@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from scipy.stats import norm
 
 from cathode.classifier.methods import is_reference
-from cathode.results import GlobalSignificance, HuntResult, Inclusive
+from cathode.results import Excess, GlobalSignificance, HuntResult, Inclusive
 from cathode.spectrum.mass_fit import z_profile
 from cathode.stats.counting import sidak, z_value
 from cathode.stats.look_elsewhere import overlap_trials
+
+_EXCESS, _SEEN = 3.0, 2.0  # standard deviations, local: from where on there is an excess, and a window sees one
 
 
 def global_significance(entries: Sequence[HuntResult], *, seed: int = 0) -> GlobalSignificance:
@@ -37,6 +39,40 @@ def global_significance(entries: Sequence[HuntResult], *, seed: int = 0) -> Glob
         trials_effective=effective,
         z_global_overlap=z_value(sidak(smallest, effective)),
     )
+
+
+def merge_excesses(entries: Sequence[HuntResult]) -> tuple[Excess, ...]:
+    """Excesses of 3 standard deviations or more (local) of searches, by their p-values; windows that see the same one are one.
+
+    A window belongs to the excess of a smaller p-value that it overlaps, or whose signal region is less than half a width away: a signal's tails reach
+    there. Not a test of whether two signals lie side by side. None when blind.
+    """
+    best: dict[str, HuntResult] = {}
+    for e in entries:
+        if e.p_local is not None and not is_reference(e.method):
+            known = best.get(e.window)
+            if known is None or e.p_local < (known.p_local or 0.0):
+                best[e.window] = e
+    left, out = sorted(best.values(), key=lambda e: e.p_local or 0.0), []
+    while left and (left[0].z_local or 0.0) >= _EXCESS:
+        top, *others = left
+        (low, high), p = top.signal_region, top.p_local or 0.0
+        reach = (high - low) / 2
+        near = [e for e in others if e.signal_region[0] < high + reach and e.signal_region[1] > low - reach]
+        seen = sorted((e for e in near if (e.z_local or 0.0) >= _SEEN), key=lambda e: e.signal_region)
+        out.append(
+            Excess(
+                window=top.window,
+                signal_region=top.signal_region,
+                method=top.method,
+                eps_bkg=top.eps_bkg,
+                p_local=p,
+                z_local=top.z_local or 0.0,
+                neighbours=tuple(e.window for e in seen),
+            )
+        )
+        left = [e for e in others if e not in near]
+    return tuple(out)
 
 
 def inclusive_excess(entries: Sequence[HuntResult]) -> tuple[Inclusive, ...]:

@@ -32,7 +32,7 @@ def closure_forest(closure: Closure) -> Drawing:
 
 
 def draw_closure(d: dict[str, Any]) -> Figure:
-    """The figure of `closure_forest`; the band is the bias that a new region may have."""
+    """The figure of `closure_forest`; the band is the bias that the window may have."""
     points, colour = d["points"], colour_of(d["method"])
     figure = Figure(figsize=(3.6 * len(points) + 1.2, 5.2))
     axes = figure.subplots(1, len(points), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.08})
@@ -55,7 +55,7 @@ def draw_closure(d: dict[str, Any]) -> Figure:
     labels = [f"{a:.4g} – {b:.4g} GeV" for a, b in d["intervals"]]
     axes[0, 0].set_yticks(rows, labels)
     figure.suptitle(
-        f"{d['window']}, {name_of(d['method'])}: closure in pseudo signal regions (band: bias of a new region)",
+        f"{d['window']}, {name_of(d['method'])}: closure in regions without signal (band: bias expected in the window)",
         x=0.02, ha="left", fontsize=12, y=1.03,
     )  # fmt: skip
     return figure

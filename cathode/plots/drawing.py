@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -22,6 +23,11 @@ from cathode.results import Figures
 log = logging.getLogger(__name__)
 
 _SCHEMA = "cathode/figure/1"
+_NO_DATES: dict[str, dict[str, Any]] = {
+    "pdf": {"CreationDate": None, "ModDate": None},
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+}
 
 # kinds of figures, and what draws one from its numbers
 KINDS = {
@@ -84,17 +90,22 @@ class Drawing:
 
     def image(self, form: str) -> bytes:
         """The figure as `pdf`, `png` or `svg`. No dates: equal numbers give equal bytes."""
+        return self.images(form)[form]
 
-        def draw() -> bytes:
-            metadata = {
-                "pdf": {"CreationDate": None, "ModDate": None},
-                "png": {"Software": None},
-                "svg": {"Date": None, "Creator": None},
-            }
-            buffer, figure = io.BytesIO(), self.figure
+    def images(self, *forms: str) -> dict[str, bytes]:
+        """The figure in several formats, drawn once to find its box and once for each: text and ticks are most of the time."""
+
+        def draw() -> dict[str, bytes]:
+            figure = self.figure
             FigureCanvasAgg(figure)
-            figure.savefig(buffer, format=form, metadata=metadata[form])
-            return buffer.getvalue()
+            figure.draw_without_rendering()
+            box = figure.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
+            out = {}
+            for form in forms:
+                buffer = io.BytesIO()
+                figure.savefig(buffer, format=form, metadata=_NO_DATES[form], bbox_inches=box)
+                out[form] = buffer.getvalue()
+            return out
 
         return in_style(draw, self.style)()
 
@@ -110,11 +121,11 @@ class Drawing:
     def files(self) -> dict[str, bytes]:
         """PDF, PNG and the JSON of the numbers drawn, by file name."""
         try:
-            images = {f"{self.name}.{form}": self.image(form) for form in ("pdf", "png")}
+            images = self.images("pdf", "png")
         except Exception as error:  # a figure may cost itself, never the report
-            instead = failed(self.name, error)
-            images = {f"{self.name}.{form}": instead.image(form) for form in ("pdf", "png")}
-        return images | {f"{self.name}.json": self.json().encode()}
+            images = failed(self.name, error).images("pdf", "png")
+        named = {f"{self.name}.{form}": content for form, content in images.items()}
+        return named | {f"{self.name}.json": self.json().encode()}
 
     def json(self) -> str:
         """The numbers as a file, from which `read_drawing` makes the drawing again."""

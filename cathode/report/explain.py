@@ -49,15 +49,17 @@ def derivation(h: HuntResult) -> list[str]:
     if r is None or s is None or not h.n_bkg or not h.n_bkg_uncorrected:
         return []
     mu = math.log(h.n_bkg / h.n_bkg_uncorrected)
-    relative = [s.initialisation, s.bootstrap, s.non_closure]
-    sigma = sum((v / h.n_bkg) ** 2 for v in relative if v is not None) ** 0.5
-    nu = "∞" if r.degrees_of_freedom is None else f"{r.degrees_of_freedom:.1f}"
+    c = h.non_closure
+    of_ensemble = [v / h.n_bkg for v in (s.initialisation, s.bootstrap) if v is not None]
+    sigma = math.hypot(*of_ensemble, c.error if c else 0.0)
+    scatter, nu = (c.scatter, c.degrees_of_freedom) if c and c.degrees_of_freedom else (0.0, math.inf)
     return [
         f"p = {h.p_local:.3g} = p_predictive(n={h.n_obs_average:.6g}, m={r.m:.6g}, tau={r.tau:.6g}, mu={mu:.6g}, "
-        f"sigma={sigma:.6g}, nu={'inf' if r.degrees_of_freedom is None else f'{r.degrees_of_freedom:.6g}'}, "
+        f"sigma={sigma:.6g}, scatter={scatter:.6g}, nu={nu:.6g}, "
         f"overdispersion={h.overdispersion:.6g}, step=1/{r.n_splits}), in cathode/stats/counting.py:",
         f"  {h.n_obs_average:.6g} events pass (average of {r.n_splits} fold splits); {r.m:.6g} reference events of {r.tau:.4g} times the exposure pass;",
-        f"  the log of the bias has mean {mu:+.4f} and scale {sigma:.4f} with {nu} degrees of freedom (Student's t)",
+        f"  the log of the bias has mean {mu:+.4f}, a known error of {sigma:.4f} and a scatter of {scatter:.4f} with {nu:.1f} degrees of freedom "
+        "(Student's t)",
     ]
 
 

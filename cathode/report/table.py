@@ -115,7 +115,7 @@ def _counting(row: pd.Series[Any]) -> Counting:
     def relative(name: str) -> float:
         return float(row[name] / row["expected"]) if np.isfinite(row[name]) else 0.0
 
-    nu = row["degrees_of_freedom"]
+    nu, scatter = row["degrees_of_freedom"], float(np.nan_to_num(row["scatter"]))
     return Counting(
         name=f"{row['window']}_{row['method']}_{row['eps_bkg']:g}",
         n_obs=float(row["observed"]),
@@ -123,7 +123,8 @@ def _counting(row: pd.Series[Any]) -> Counting:
         m=max(float(row["reference_events"]), 1.0),
         initialisation=relative("error_initialisation"),
         bootstrap=relative("error_data"),
-        non_closure=relative("error_non_closure"),
+        non_closure=float(np.sqrt(max(0.0, relative("error_non_closure") ** 2 - scatter**2))),
+        scatter=scatter,
         nu=float(nu) if np.isfinite(nu) else np.inf,
         sideband_ratio=float(row["expected_in_region"] / row["in_region"]),
         sideband_error=float(row["expected_in_region_error"] / row["expected_in_region"]),

@@ -12,11 +12,11 @@ from typing import Any
 # what a user calls the work of the rules, in the order in which it is done
 STAGES = {
     "events": ("fetch", "cluster_jets", "generate", "prepare"),
-    "density": ("fit_density", "compare_sidebands"),
+    "density": ("fit_density",),
     "template": ("make_template",),
-    "classifier": ("score", "score_reference", "evaluate"),
+    "classifier": ("score", "score_reference", "evaluate_hunts"),
     "closure": ("score_pseudo", "combine_closure"),
-    "significance": ("estimate_background", "infer", "infer_blind", "select", "scan_spectrum"),
+    "significance": ("conclude", "scan_spectrum"),
     "pseudo-experiments": (
         "fit_truth", "calibrate_classifier", "calibrate_chain", "measure_overdispersion", "measure_calibration"
     ),

@@ -17,10 +17,10 @@ from cathode.errors import CathodeError, DataError, FitError
 from cathode.events import Events
 from cathode.generator.settings import PROCESSES, require_packages
 from cathode.headers import read_header
-from cathode.inference.pseudo import pseudo_regions
+from cathode.inference.placement import Placement, place_regions
 from cathode.intake.official import SETS, cached_file, clustered_file
 from cathode.intake.prepare import Prepared, describe_source, prepare_events
-from cathode.regions import Window, in_interval
+from cathode.regions import Window
 from cathode.results import RuleUsage, Summary
 from cathode.running.cost import describe_cost, estimate_cost
 from cathode.running.usage import read_usage
@@ -76,37 +76,22 @@ def describe_prepared(config: Config, prepared: Prepared) -> str:
             f"methods: supervised learns from labelled signal, found {int(prepared.labels.label.sum()) + len(prepared.spare)} such events, "
             "expected at least 100"
         )
+    placed = place_regions(tuple(config.regions.values()), mass, config.closure)
     for window in config.regions.values():
         n_signal_region = int(window.in_signal(mass).sum())
         sideband = mass[window.in_sideband(mass)]
         low = int((sideband < window.signal[0]).sum())
-        pseudo = pseudo_regions(events, window, config.closure)
-        counts = [int(in_interval(mass, p.counting).sum()) for p in pseudo]
         shown = "hidden" if config.blind else str(n_signal_region)
         lines.append(
             f"window {window.name}: {shown} events in {window.signal[0]:g} - {window.signal[1]:g} GeV, {low} below, "
-            f"{len(sideband) - low} above; {len(pseudo)} pseudo signal regions that count {min(counts)} to {max(counts)} events"
+            f"{len(sideband) - low} above; {_tested_by(placed, window)}"
         )
         regions = {"lower sideband": low, "upper sideband": len(sideband) - low}
         for name, count in (regions if config.blind else {"signal region": n_signal_region} | regions).items():
             if count < 100:
                 raise DataError(f"window {window.name}: found {count} events in the {name}, expected at least 100")
-        _refuse_what_training_would(config, events, window, pseudo)
-        if "cwola" in config.methods:
-            for region in (*([] if config.blind else [window]), *pseudo):
-                strips = [int(strip.sum()) for strip in region.in_strips(mass, config.classifier.strip_width)]
-                if min(strips) < 50:
-                    raise DataError(
-                        f"window {window.name}: cwola has {strips[0]} and {strips[1]} events in its strips below and above "
-                        f"{region.signal[0]:.5g} - {region.signal[1]:.5g} GeV, expected at least 50 in each; fewer closure.windows, a wider windows.range or "
-                        "classifier.strip_width would help"
-                    )
-        if min(counts) < 65:
-            smallest = pseudo[int(np.argmin(counts))]
-            raise DataError(
-                f"window {window.name}: pseudo signal region {smallest.counting[0]:.5g} - {smallest.counting[1]:.5g} GeV counts "
-                f"{min(counts)} events, expected at least 65; fewer closure.windows or a shorter windows.range would help"
-            )
+    for region in (*([] if config.blind else placed.windows), *placed.fillers):
+        _refuse_what_training_would(config, events, region)
     n_windows, n_methods = len(config.regions), len(config.methods)
     lines.append(
         f"hunts: {n_windows} windows x {n_methods} methods ({', '.join(config.methods)}) x {len(config.working_points)} working points"
@@ -116,31 +101,44 @@ def describe_prepared(config: Config, prepared: Prepared) -> str:
     return "\n".join(lines)
 
 
-def _refuse_what_training_would(config: Config, events: Events, window: Window, pseudo: list[Window]) -> None:
-    """Raise DataError or FitError now for what the density, the mass fit or the template would end with after minutes."""
-    mass = events.mass
-    visible = np.flatnonzero(window.in_sideband(mass))
+def _tested_by(placed: Placement, window: Window) -> str:
+    """Which regions measure how a window closes."""
+    names = placed.testing[window.name]
+    others = sum(w.name in names for w in placed.windows)
+    return f"tested by {len(names)} pseudo signal regions" + (f", {others} of them other windows" if others else "")
+
+
+def _refuse_what_training_would(config: Config, events: Events, region: Window) -> None:
+    """Raise DataError or FitError now for what the chain in one region, a window or a filler, would end with after minutes."""
+    mass, filler = events.mass, region.name.startswith("pseudo")
+    where = f"{'pseudo signal region' if filler else 'window'} {region.name} ({region.signal[0]:.5g} - {region.signal[1]:.5g} GeV)"
+    visible = np.flatnonzero(region.in_sideband(mass))
     some = visible[np.linspace(0, len(visible) - 1, min(len(visible), _LOOKED_AT)).astype(int)]
     for name, values in zip(events.names, events.features[some].T, strict=True):
         try:
             Gaussianiser.fit(values[:, None])
         except FitError as error:
             raise DataError(
-                f"column {name}: takes too few values in the sidebands of {window.name} for a density ({len(np.unique(values))} in {len(values)} "
+                f"column {name}: takes too few values in the sidebands of {region.name} for a density ({len(np.unique(values))} in {len(values)} "
                 "events); list it in data.discrete, which spreads them, or leave it out"
             ) from error
     if not (config.blind and config.background.mass.model == "kde"):
-        MassModel.fit(mass, window, config.background.mass)
-    if config.template.base == "sidebands" and any(find_method(m).needs_template for m in config.methods):
-        for region, settings in [
-            (window, config.template),
-            *((p, config.closure.template(config.template)) for p in pseudo),
-        ]:
-            if (found := int(settings.sources(region, mass).sum())) < LEAST_SOURCES:
-                raise DataError(
-                    f"window {window.name}: found {found} sideband events that a template of {region.signal[0]:.5g} - {region.signal[1]:.5g} GeV could be "
-                    f"made of, expected at least {LEAST_SOURCES}; a larger template.span or a wider windows.range would help"
-                )
+        MassModel.fit(mass, region, config.background.mass)
+    if "cwola" in config.methods:
+        strips = [int(strip.sum()) for strip in region.in_strips(mass, config.classifier.strip_width)]
+        if min(strips) < 50:
+            raise DataError(
+                f"{where}: cwola has {strips[0]} and {strips[1]} events in its strips below and above, expected at least 50 in each; "
+                "a wider windows.range or classifier.strip_width would help"
+            )
+    if config.template.base != "sidebands" or not any(find_method(m).needs_template for m in config.methods):
+        return
+    settings = config.closure.template(config.template) if filler else config.template
+    if (found := int(settings.sources(region, mass).sum())) < LEAST_SOURCES:
+        raise DataError(
+            f"{where}: found {found} sideband events that a template could be made of, expected at least {LEAST_SOURCES}; "
+            "a larger template.span or a wider windows.range would help"
+        )
 
 
 def _not_ready(config: Config) -> str:

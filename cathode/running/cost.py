@@ -13,14 +13,20 @@ from cathode.classifier.methods import find_method
 from cathode.classifier.settings import ClassifierSettings
 from cathode.config import Config
 from cathode.density.settings import DensitySettings
-from cathode.regions import Window, in_interval, pseudo_windows
+from cathode.inference.placement import jobs_of_fillers, place_regions
+from cathode.regions import Window
 from cathode.template.settings import TemplateSettings
 
 Array = NDArray[np.float64]
 
 # CPU-microseconds on one core of a 2020s server, from benchmarks/density_models.py, benchmarks/scale.py and timed steps of the demo
-_TRAIN_DENSITY = {"histogram": 0.8, "spline": 5.3, "maf": 33.0}  # per event, epoch, member, feature
-_MAKE_EVENTS = {"histogram": 1.5, "spline": 14.0, "maf": 26.0}  # per event and feature, encoded and decoded
+_TRAIN_DENSITY = {"histogram": 0.8, "location": 0.05, "spline": 5.3, "maf": 33.0}  # per event, epoch, member, feature
+_MAKE_EVENTS = {
+    "histogram": 1.5,
+    "location": 0.3,
+    "spline": 14.0,
+    "maf": 26.0,
+}  # per event and feature, encoded and decoded
 _TRAIN_TREE, _ASK_TREE = 0.1, 0.035  # per event and tree
 _TRAIN_NETWORK, _ASK_NETWORK = 2.0, 0.65  # per event and epoch (kept epoch)
 _START = 5.0  # seconds until a job has imported what it needs
@@ -64,12 +70,14 @@ def estimate_cost(config: Config, mass: Array) -> list[Cost]:
     out = [small("prepare"), small("summarise"), small("report"), small("timing")]
     for name, window in c.regions.items():
         out += _training_costs(c, window, mass)
-        out += [small("combine_closure", name, n_searches), small("plot_window", name)]
-        if c.blind:
-            out.append(small("infer_blind", name, n_searches))
-        else:
-            rules = ("estimate_background", "infer", "select", *(("evaluate",) if c.data.label is not None else ()))
-            out += [small(rule, name, len(c.methods)) for rule in rules]
+        out.append(small("plot_window", name))
+    windows = tuple(c.regions.values())
+    fillers = place_regions(windows, mass, c.closure).fillers
+    seconds = sum(_pseudo_seconds(c, m, region, mass) for m in c.searches for region in fillers)
+    n_jobs = n_searches * jobs_of_fillers(windows, c.closure)
+    out += [Cost("score_pseudo", "", n_jobs, n_jobs * _START + seconds, base), small("combine_closure", "", n_searches)]
+    if c.data.label is not None and not c.blind:
+        out.append(small("evaluate_hunts"))
     return out if c.blind else [*out, small("scan_spectrum", next(iter(c.regions))), small("plot_summary")]
 
 
@@ -108,7 +116,8 @@ def _training_costs(c: Config, window: Window, mass: Array) -> Iterator[Cost]:
     checks = 1 + min(c.classifier.sequential_members / c.classifier.members, 1.0) / c.classifier.splits
     members = c.background.bootstraps * c.background.seeds
     yield cost("fit_density", _density_seconds(c.background, int(side.sum()), members, d))
-    yield cost("compare_sidebands", _make_seconds(c, near, d) + 0.05e-3 * near)
+    of_methods = 0.0 if c.blind else _SMALL * len(c.methods)
+    yield cost("conclude", _make_seconds(c, near, d) + 0.05e-3 * near + of_methods)
     if not c.blind:
         made, measured = _template_size(c.template, window, mass, inside, members)
         rows = (made + measured) / 1e6
@@ -123,25 +132,21 @@ def _training_costs(c: Config, window: Window, mass: Array) -> Iterator[Cost]:
             yield cost("score", seconds, rows * _ROW_BYTES if n else 0.0, jobs=n + others)
         if n := len(c.methods) - len(c.searches):
             yield cost("score_reference", n * _classify_seconds(c.classifier, 2 * inside, 2 * inside), jobs=n)
-    regions = pseudo_windows(window, mass[side], c.closure.windows, guard=c.closure.guard)
-    of_regions = {m: sum(_pseudo_seconds(c, m, r, mass, inside) for r in regions) for m in c.searches}
-    yield cost("score_pseudo", sum(of_regions.values()), jobs=c.closure.jobs * len(of_regions))
 
 
-def _pseudo_seconds(c: Config, method: str, region: Window, mass: Array, inside: int) -> float:
-    """The whole chain in one pseudo signal region; `inside` events of the real one limit its classifiers' training."""
+def _pseudo_seconds(c: Config, method: str, region: Window, mass: Array) -> float:
+    """The whole chain in one pseudo signal region."""
     d, members = len(c.data.features), c.closure.bootstraps * c.closure.seeds
-    train = min(int(region.in_signal(mass).sum()), inside or len(mass))
-    counted = int(in_interval(mass, region.counting).sum())
+    inside = int(region.in_signal(mass).sum())
     if not find_method(method).needs_template:
         low, high = region.in_strips(mass, c.classifier.strip_width)
         n = int((low | high).sum())
-        return _classify_seconds(c.classifier, train + n, counted + n)
-    made, measured = _template_size(c.closure.template(c.template), region, mass, train, members)
+        return _classify_seconds(c.classifier, inside + n, inside + n)
+    made, measured = _template_size(c.closure.template(c.template), region, mass, inside, members)
     return (
         _density_seconds(c.background, int(region.in_sideband(mass).sum()), members, d)
         + _make_seconds(c, made + measured, d)
-        + _classify_seconds(c.classifier, train + made, counted + measured)
+        + _classify_seconds(c.classifier, inside + made, inside + measured)
     )
 
 
@@ -149,7 +154,7 @@ def _density_seconds(background: DensitySettings, n: int, members: int, d: int) 
     if background.model not in _TRAIN_DENSITY:  # one of the user's own: whatever it takes, it is not known here
         return 0.0
     own = getattr(background, background.model)
-    epochs: float = max(own.epochs, getattr(own, "steps", 0) * own.batch / max(n, 1))
+    epochs: float = max(getattr(own, "epochs", 1), getattr(own, "steps", 0) * own.batch / max(n, 1))
     return _TRAIN_DENSITY[background.model] * n * epochs * members * d / 1e6
 
 

@@ -10,7 +10,7 @@ from scipy.special import expit, logit
 from scipy.stats import chi2
 
 from cathode.errors import FitError
-from cathode.regions import Interval, Window, count_in_bins, in_interval
+from cathode.regions import Window, count_in_bins, in_interval
 from cathode.spectrum.grid import MassGrid, on_grid
 from cathode.spectrum.loglinear import best_fit, integral, log_polynomial
 from cathode.spectrum.settings import MassSettings
@@ -25,7 +25,7 @@ class MassModel:
     """dN/dm = exp(sum_k a_k t^k), t = (log m - centre) / scale, fitted to the sidebands of one window.
 
     Attributes:
-        interval: signal region (GeV) that `sample` refers to unless it is given another.
+        interval: signal region (GeV) that `sample` refers to.
         counted: what `expected` refers to: the same, but where masses come in steps as wide as the steps in it.
         fit_range: masses used by the fit (GeV), the hidden regions left out; t = -1 and 1 at its ends.
         coefficients: a_k, in log events per GeV.
@@ -91,10 +91,10 @@ class MassModel:
         basis = log_polynomial(*self.fit_range, len(self.coefficients))
         return integral(self.coefficients, self.covariance, basis, self.counted)
 
-    def sample(self, n: int, *, seed: int, interval: Interval | None = None) -> Array:
-        """Draw `n` masses in the signal region, or in an `interval` inside it."""
+    def sample(self, n: int, *, seed: int) -> Array:
+        """Draw `n` masses in the signal region."""
         rng = np.random.default_rng(seed)
-        low, high = interval or self.interval
+        low, high = self.interval
         if len(self.kde_masses):
             from sklearn.neighbors import KernelDensity
 

@@ -11,6 +11,8 @@ from scipy.stats import chi2
 
 Array = NDArray[np.float64]
 
+_DECLARED = 20.0  # degrees of freedom that a declared floor of the scatter is worth
+
 
 def nested_anova(counts: Array) -> tuple[float, float]:
     """Mean squares between and within groups of `counts (..., R, K)`, relative to the mean count.
@@ -41,64 +43,118 @@ def spread(counts: Array, *, independent: bool = True) -> tuple[float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomEffects:
-    """A common log-bias and its scatter between windows.
+    """The log-bias of a method at one mass, from the biases in other regions.
 
     Attributes:
-        mu: log of the common ratio observed / predicted.
-        mu_error: standard error of `mu`, scatter included.
-        scatter: standard deviation of the log-ratio between windows, beyond all known errors; 0 if none is visible.
-        p_homogeneous: chi2 probability of the windows agreeing without scatter.
+        mu: expected log of observed over predicted there.
+        mu_error: its standard error from what is known: counts and predictions of the regions.
+        scatter: standard deviation of the bias there around `mu`, at least the declared floor.
+        degrees_of_freedom: behind `scatter` (Student's t).
+        seen: standard deviation between regions beyond all known errors, as estimated; 0 if none is visible.
+        mean: log-bias common to all regions.
+        mean_error: its standard error, scatter included.
+        p_homogeneous: chi2 probability of the regions agreeing without scatter.
     """
 
     mu: float
     mu_error: float
     scatter: float
+    degrees_of_freedom: float
+    seen: float
+    mean: float
+    mean_error: float
     p_homogeneous: float
 
     @property
     def sigma(self) -> float:
-        """Predictive standard deviation of the bias in a new window: sqrt(scatter^2 + mu_error^2)."""
+        """Predictive standard deviation of the bias there: sqrt(scatter^2 + mu_error^2)."""
         return float(np.hypot(self.scatter, self.mu_error))
 
 
-def random_effects(n: Array, b: Array, relative_error: Array, *, overdispersion: float = 1.0) -> RandomEffects:
-    """Estimate a common bias and its scatter from counts `n (W,)` over predictions `b (W,)`.
+def random_effects(
+    n: Array,
+    b: Array,
+    relative_error: Array,
+    *,
+    overdispersion: float = 1.0,
+    correlation: Array | None = None,
+    position: Array | None = None,
+    floor: float = 0.0,
+) -> RandomEffects:
+    """Estimate the log-bias at position 0 from counts `n (W,)` over predictions `b (W,)`.
 
-    n_w has mean b_w e^mu and variance v b_w e^mu + (b_w e^mu)^2 (s_w^2 + scatter^2), where s_w is `relative_error` of the
-    prediction and v the overdispersion. mu solves the quasi-score equation and scatter makes Pearson's chi2 equal W - 1
-    (moment estimator). Source: Breslow, Applied Statistics 33 (1984) 38; for large counts it is the estimator of Paule and Mandel,
-    J. Res. NBS 87 (1982) 377, on log-ratios. Unlike those it holds for small counts and zeros, because errors
+    The log-bias of region w is mean + d_w, d a Gaussian process of standard deviation t and correlation exp(-|x_w - x_v|) between
+    regions at `position` x (None: independent regions, all far from the one that is asked for). Counts have mean b_w e^mean =: l_w and
+    covariance V_wv = v sqrt(l_w l_v) R_wv + l_w l_v (s_w^2 delta_wv + t^2 K_wv), where s_w is `relative_error` of the prediction, v the
+    overdispersion and R the `correlation` of counts that share events (None: none do).
+
+    The mean solves the quasi-score equation, t makes Pearson's chi2 equal W - 1 (moment estimator, Breslow, Applied Statistics 33 (1984) 38; for
+    large independent counts that of Paule and Mandel, J. Res. NBS 87 (1982) 377) and is taken as no smaller than `floor`: half of all samples with little scatter
+    show none. mu and its error are those of universal kriging (Cressie, Statistics for Spatial Data (1993), section 3.4), the error split into what scatter at
+    the position adds and what estimating the rest does. Unlike fits of log-ratios this holds for small counts and zeros, because errors
     come from the prediction and not from the fluctuated count.
 
-    Not valid for fewer than 2 windows or when all counts are 0 (mu is then cut at half an event in total).
+    Degrees of freedom of an estimated t are those of a sum of squares with the correlation K (Satterthwaite), W - 1 where regions are independent;
+    a declared floor counts as 20 more.
+
+    Not valid for fewer than 2 regions or when all counts are 0 (the mean is then cut at half an event in total); errors of predictions that regions
+    share are not in it.
 
     >>> found = random_effects(np.array([105.0, 210.0, 52.0]), np.array([100.0, 200.0, 50.0]), np.zeros(3))
     >>> round(found.mu, 3), round(found.mu_error, 3), found.scatter
     (0.047, 0.052, 0.0)
     """
-    windows = len(n)
+    regions = len(n)
+    shared = np.eye(regions) if correlation is None else correlation
+    x = None if position is None else np.asarray(position, dtype=float)
+    alike = np.eye(regions) if x is None else np.exp(-np.abs(np.subtract.outer(x, x)))
+    near = np.zeros(regions) if x is None else np.exp(-np.abs(x))
+    least = float(np.log(0.5 / b.sum()))
+
+    def covariance(expected: Array, scatter: float) -> Array:
+        counting = overdispersion * np.sqrt(np.outer(expected, expected)) * shared
+        return np.asarray(counting + np.outer(expected, expected) * (np.diag(relative_error**2) + scatter**2 * alike))
 
     def solve(scatter: float) -> tuple[float, Array, Array]:
-        mu = float(np.log(max(n.sum(), 0.5) / b.sum()))
+        mean = float(np.log(max(n.sum(), 0.5) / b.sum()))
         for _ in range(200):
-            mean = b * np.exp(mu)
-            variance = overdispersion * mean + mean**2 * (relative_error**2 + scatter**2)
-            step = float(np.sum((n - mean) * mean / variance) / np.sum(mean**2 / variance))
-            mu += float(np.clip(step, -0.5, 0.5))
-            if abs(step) < 1e-10 or mu < np.log(0.5 / b.sum()):
+            expected = b * np.exp(mean)
+            score = np.linalg.solve(covariance(expected, scatter), expected)
+            step = float(score @ (n - expected) / (score @ expected))
+            mean += float(np.clip(step, -0.5, 0.5))
+            if abs(step) < 1e-10 or mean < least:
                 break
-        mu = max(mu, float(np.log(0.5 / b.sum())))
-        mean = b * np.exp(mu)
-        return mu, mean, overdispersion * mean + mean**2 * (relative_error**2 + scatter**2)
+        mean = max(mean, least)
+        expected = b * np.exp(mean)
+        return mean, expected, covariance(expected, scatter)
+
+    def chi2_of(scatter: float) -> float:
+        _, expected, variance = solve(scatter)
+        return float((n - expected) @ np.linalg.solve(variance, n - expected))
 
     def excess(scatter: float) -> float:
-        _, mean, variance = solve(scatter)
-        return float(np.sum((n - mean) ** 2 / variance)) - (windows - 1)
+        return chi2_of(scatter) - (regions - 1)
 
-    at_zero = excess(0.0)
-    scatter = 0.0 if at_zero <= 0 else float(brentq(excess, 0.0, 20.0)) if excess(20.0) < 0 else 20.0
-    mu, mean, variance = solve(scatter)
-    error = float(1 / np.sqrt(np.sum(mean**2 / variance)))
+    at_zero = chi2_of(0.0)
+    seen = 0.0
+    if at_zero > regions - 1:
+        seen = float(brentq(excess, 0.0, 20.0)) if excess(20.0) < 0 else 20.0
+    scatter = max(seen, floor)
+    mean, expected, variance = solve(scatter)
+    of_log = variance / np.outer(expected, expected)  # covariance of the log-biases
+    weights = np.linalg.solve(of_log, np.column_stack([np.ones(regions), near]))
+    information, pull = float(weights[:, 0].sum()), scatter**2 * weights[:, 1]
+    left = scatter**2 * max(0.0, 1 - float(near @ pull))
+    centring = np.eye(regions) - 1 / regions
+    own = centring @ alike @ centring
+    freedom = float(np.trace(own) ** 2 / np.sum(own**2))
     return RandomEffects(
-        mu=mu, mu_error=error, scatter=scatter, p_homogeneous=float(chi2.sf(at_zero + windows - 1, windows - 1))
+        mu=mean + float(pull @ (n / expected - 1)),
+        mu_error=abs(1 - float(pull.sum())) / float(np.sqrt(information)),
+        scatter=float(np.sqrt(left)),
+        degrees_of_freedom=freedom + (0.0 if seen > floor else _DECLARED if floor > 0 else 0.0),
+        seen=seen,
+        mean=mean,
+        mean_error=float(1 / np.sqrt(information)),
+        p_homogeneous=float(chi2.sf(at_zero, regions - 1)),
     )

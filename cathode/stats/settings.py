@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,6 +71,9 @@ class StatisticsSettings:
             A number, at least 1, or `calibrated`: measured by pseudo-experiments of this very classifier first
             (statistics.calibration.classifier of them), which may find less. The default is an upper bound for the default
             classifier (results/reference/calibration).
+        scatter_floor: standard deviation that the bias of a method has from region to region at least, in the log, as pairs of working point and
+            floor, between which it goes as a power. Non-closure that the pseudo signal regions are too few to see is covered up to there, and only
+            to there (docs/method.md).
         shift: `always` multiplies the background by the measured mean closure ratio; `positive` only if that raises it.
         limits: compute CLs upper limits.
         luminosity: integrated luminosity in fb^-1, for limits on cross-sections; null: on events only.
@@ -77,11 +82,22 @@ class StatisticsSettings:
     """
 
     overdispersion: float | Literal["calibrated"] = within(1.0, 1, 100)
+    scatter_floor: tuple[tuple[float, float], ...] = ((0.1, 0.02), (0.01, 0.05), (0.001, 0.15))
     shift: Literal["always", "positive"] = "always"
     limits: bool = True
     luminosity: float | None = within(None, 0, 1_000_000_000, above=True)
     sqrt_s: float = within(13000.0, 0, 10_000_000, above=True)
     calibration: CalibrationSettings = CalibrationSettings()
+
+    def floor(self, eps_bkg: float) -> float:
+        """The declared scatter at a working point: a power of it between neighbouring declared ones, and beyond the outermost."""
+        declared = sorted(self.scatter_floor)
+        if len(declared) == 1 or min(floor for _, floor in declared) == 0:
+            return min(declared, key=lambda pair: abs(math.log(pair[0] / eps_bkg)))[1]
+        inner = [eps for eps, _ in declared[1:-1]]
+        k = bisect.bisect_right(inner, eps_bkg)
+        (a, low), (b, high) = declared[k], declared[k + 1]
+        return float(low * (high / low) ** (math.log(eps_bkg / a) / math.log(b / a)))
 
     def applied_shift(self, mean: float) -> float:
         """The log-shift of the background that a measured mean non-closure becomes."""
@@ -93,5 +109,15 @@ class StatisticsSettings:
         if self.overdispersion != "calibrated" and self.overdispersion < 1:
             raise ConfigError(
                 f"statistics.overdispersion: found {self.overdispersion:g}, expected at least 1, or calibrated"
+            )
+        points = [eps for eps, _ in self.scatter_floor]
+        if (
+            not points
+            or len(set(points)) < len(points)
+            or not all(0 < eps < 1 and 0 <= t <= 5 for eps, t in self.scatter_floor)
+        ):
+            raise ConfigError(
+                f"statistics.scatter_floor: found {[list(pair) for pair in self.scatter_floor]}, expected pairs of a working point in (0, 1), each once, "
+                "and a standard deviation of 0 to 5, e.g. [[0.01, 0.05]]"
             )
         check_ranges(self, "statistics")

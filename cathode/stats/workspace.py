@@ -24,8 +24,9 @@ class Counting:
         n_obs: observed events; None when blind.
         n_bkg: expected background, non-closure shift included.
         m: reference events that pass (effective number), behind `n_bkg`.
-        initialisation, bootstrap, non_closure: relative (log) standard deviations.
-        nu: effective degrees of freedom of the relative part.
+        initialisation, bootstrap, non_closure: relative (log) standard deviations that are known.
+        scatter: that of the non-closure from region to region.
+        nu: degrees of freedom of the scatter.
         sideband_ratio, sideband_error: background that the sidebands' mass fit expects in the signal region over the events
             there, and its relative standard deviation; 1 and 0 where it is not used.
     """
@@ -37,6 +38,7 @@ class Counting:
     initialisation: float
     bootstrap: float
     non_closure: float
+    scatter: float
     nu: float
     sideband_ratio: float = 1.0
     sideband_error: float = 0.0
@@ -57,14 +59,13 @@ def build_workspace(c: Counting) -> dict[str, Any]:
     """The pyhf workspace of one counting experiment.
 
     The signal has sqrt(n_bkg) events at mu = 1. Nuisances: `gen_stat` (Poisson count of the reference sample, shapesys), and
-    log-normal `ens_init`, `boot_train` and `nonclosure` (normsys), inflated by `student_inflation` at 3 sigma.
+    log-normal `ens_init`, `boot_train`, `nonclosure` and `scatter` (normsys), the last inflated by `student_inflation` at 3 sigma.
     `boot_train` has one name in all windows: the same bootstrap weights underlie them.
 
     Two measurements. `hunt`, the first, tests for background alone: then all events of the signal region are background,
     and `sb_norm` is fixed where the background is their number times the efficiency. `yield` measures and limits a signal:
     those events may hold some, so the background is normalised to the sidebands' mass fit, with its error.
     """
-    factor = student_inflation(c.nu)
     scale, nominal = float(np.sqrt(c.n_bkg)), c.n_bkg * c.sideband_ratio
     modifiers: list[dict[str, Any]] = [
         {"name": f"gen_stat_{c.name}", "type": "shapesys", "data": [nominal / float(np.sqrt(c.m))]}
@@ -73,9 +74,10 @@ def build_workspace(c: Counting) -> dict[str, Any]:
         (f"ens_init_{c.name}", c.initialisation),
         ("boot_train", c.bootstrap),
         (f"nonclosure_{c.name}", c.non_closure),
+        (f"scatter_{c.name}", c.scatter * student_inflation(c.nu)),
     ):
         if sigma > 0:
-            size = float(np.exp(min(sigma * factor, 5.0)))
+            size = float(np.exp(min(sigma, 5.0)))
             modifiers.append({"name": name, "type": "normsys", "data": {"hi": size, "lo": 1 / size}})
     hunt: list[dict[str, Any]] = []
     if c.sideband_error > 0:

@@ -1,7 +1,7 @@
 """The steps of the workflow: which function each one is. One step is one rule, one command, one verb of the package.
 
-The signature is the declaration. Positional parameters are artefacts, read by their annotated type (`list[...]`: several, `... | None`: may
-be absent); keyword parameters are sections of the configuration, wildcards, or `used`, what the run took so far; the return value is the
+The signature is the declaration. Positional parameters are artefacts, read by their annotated type (`list[...]`: several, `Iterable[...]`: several, read one
+by one where all would fill the memory, `... | None`: may be absent); keyword parameters are sections of the configuration, wildcards, or `used`, what the run took so far; the return value is the
 artefact, or a tuple of them. The command line (`cathode.steps.run`), the rules' commands and parameters (`workflow/common.smk`) and the
 tests that hold them together are derived from it. A step opens no artefact, so a notebook runs the same chain in memory.
 """
@@ -14,18 +14,14 @@ STEPS = {
     "generate": "cathode.generator.generate:generate",
     "prepare": "cathode.intake.prepare:prepare",
     "fit_density": "cathode.density.ensemble:fit_density",
-    "compare_sidebands": "cathode.template.sidebands:compare_sidebands",
     "make_template": "cathode.template.make:make_template",
     "score": "cathode.classifier.methods:score",
     "score_reference": "cathode.classifier.methods:score_reference",
     "score_pseudo": "cathode.inference.pseudo:score_pseudo",
     "combine_closure": "cathode.inference.closure:combine_closure",
-    "estimate_background": "cathode.inference.background:estimate_background",
-    "infer": "cathode.inference.hunt:infer",
-    "infer_blind": "cathode.inference.hunt:infer_blind",
+    "conclude": "cathode.inference.conclude:conclude",
+    "evaluate_hunts": "cathode.inference.truth:evaluate_hunts",
     "scan_spectrum": "cathode.spectrum.scan:scan_spectrum",
-    "select": "cathode.inference.counts:select",
-    "evaluate": "cathode.inference.truth:evaluate",
     "summarise": "cathode.steps.summarise:summarise",
     "plot_window": "cathode.plots.window:plot_window",
     "plot_summary": "cathode.plots.significance:plot_summary",

@@ -148,8 +148,9 @@ def verify_run(folder: Path) -> str:
     documents = {path for path in folder.rglob("*.json") if path.relative_to(folder).parts[0] not in _PUBLISHED}
     here = {of_file(path) for path in documents | {path for path, _ in found}}
     here |= set((summary.intake.inputs or {}).values())
-    for path, header in found:
+    for path, _ in found:
         io.check_content(path)
+    for path, header in found:
         made = header["made"]
         if "settings" in _differences(made, config, _window_of(path, folder, config)):
             raise ArtefactError(f"{path}: was made with other settings than summary.json says")

@@ -8,6 +8,7 @@ import json
 import logging
 import types
 import typing
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -77,10 +78,11 @@ def run_step(step: str, arguments: argparse.Namespace) -> None:
         given = getattr(arguments, parameter.name)
         paths = [Path(p) for p in (given if several else [given] if given else [])]
         parts += paths
-        read = [io.read(path, kind, density_model=model) for path in paths]
         for i, path in enumerate(paths):
             inputs[f"{parameter.name}[{i}]" if len(paths) > 1 else parameter.name] = of_file(path)
-        positional.append(read if several else read[0] if read else None)
+        read = _read(paths, kind, model)
+        one_by_one = typing.get_origin(parameter.annotation) is Iterable
+        positional.append(read if one_by_one else list(read) if several else next(read, None))
     if "config" in said.sections:
         refuse_parts_of_others(keywords["config"], parts)
     if said.used and arguments.folder:
@@ -92,6 +94,14 @@ def run_step(step: str, arguments: argparse.Namespace) -> None:
     _write(result, [Path(p) for p in arguments.out], made)
     if job := describe_job():
         log.info(write_record(step, job))
+
+
+def _read(paths: list[Path], kind: Any, model: str) -> Iterator[Any]:
+    """Artefacts as they are asked for."""
+    from cathode import io
+
+    for path in paths:
+        yield io.read(path, kind, density_model=model)
 
 
 def refuse_foreign(outs: list[Path], *, force: bool) -> None:
@@ -139,7 +149,7 @@ def _artefacts(step: str) -> list[inspect.Parameter]:
 def _annotation(parameter: inspect.Parameter) -> tuple[Any, bool, bool]:
     """The class of an artefact parameter, whether it takes several, and whether it may be absent."""
     kind = parameter.annotation
-    if typing.get_origin(kind) is list:
+    if typing.get_origin(kind) in (list, Iterable):
         return typing.get_args(kind)[0], True, False
     if isinstance(kind, types.UnionType):
         return next(k for k in typing.get_args(kind) if k is not type(None)), False, True

@@ -7,7 +7,7 @@ import dataclasses
 from cathode.config import Config
 from cathode.events import Intake
 from cathode.inference.table import as_csv, hunts_frame
-from cathode.inference.total import global_significance, inclusive_excess
+from cathode.inference.total import global_significance, inclusive_excess, merge_excesses
 from cathode.results import HuntResults, RuleUsage, Summary, TableText, Truth
 from cathode.running.usage import summarise_timing
 from cathode.seeds import derive_seed
@@ -42,6 +42,7 @@ def summarise(
         intake=intake,
         blind=config.blind,
         inclusive=inclusive_excess(entries),
+        excesses=merge_excesses(entries),
         hunts=tuple(entries),
         timing=summarise_timing(used),
         **vars(total),

@@ -56,7 +56,7 @@ def sample_template(
 ) -> Template:
     """Sample `n_train` training and `n_efficiency` further events, in equal shares from every member.
 
-    Of the further events of each member, all where `window` counts, the first fifth sets thresholds and the rest measures
+    Of the further events of each member, the first fifth sets thresholds and the rest measures
     efficiencies.
     """
     n_members = ensemble.density.n_members
@@ -67,7 +67,7 @@ def sample_template(
         m = np.concatenate(
             [
                 ensemble.mass.sample(train, seed=derive_seed(seed, "mass", e)),
-                ensemble.mass.sample(further, seed=derive_seed(seed, "mass", e, 3), interval=window.counting),
+                ensemble.mass.sample(further, seed=derive_seed(seed, "mass", e, 3)),
             ]
         )
         masses.append(m)
@@ -98,7 +98,7 @@ def transport_template(
 
     An event at mass m becomes decode(encode(x, m), m') with m' drawn from the interpolated mass spectrum. One copy of
     each event, by a random member, trains classifiers; one copy by every member of at most `settings.measured` events,
-    where `window` counts, sets thresholds and measures efficiencies. Related: CURTAINs, arXiv:2203.09470; FETA,
+    sets thresholds and measures efficiencies. Related: CURTAINs, arXiv:2203.09470; FETA,
     arXiv:2212.11285.
     """
     base = np.flatnonzero(settings.sources(window, events.mass))
@@ -118,12 +118,9 @@ def transport_template(
     for e in range(n_members):
         used = np.flatnonzero(measures | (trains == e))
         z = ensemble.density.encode(events.features[base[used]], events.mass[base[used]], member=e)
-        for role, taken, where in (
-            (Role.THRESHOLD_AND_EFFICIENCY, measures[used], window.counting),
-            (Role.TRAIN, trains[used] == e, window.signal),
-        ):
+        for role, taken in ((Role.THRESHOLD_AND_EFFICIENCY, measures[used]), (Role.TRAIN, trains[used] == e)):
             copied = used[taken]
-            m = ensemble.mass.sample(n, seed=derive_seed(seed, "mass", e, int(role)), interval=where)[copied]
+            m = ensemble.mass.sample(n, seed=derive_seed(seed, "mass", e, int(role)))[copied]
             masses.append(m)
             features.append(ensemble.density.decode(z[taken], m, member=e))
             members.append(np.full(len(m), e, dtype=np.int16))

@@ -24,7 +24,7 @@ class TemplateSettings:
             its own mass and decoded at a mass of the signal region. What the density gets wrong at all masses alike
             cancels, and only its change with mass is interpolated. `model` samples the density from scratch, as published.
         guard: `sidebands`: how near to the signal region no events are taken, in its widths: a signal's tails there pose as background,
-            which costs efficiency and biases its measurement. Pseudo signal regions of the closure test need none.
+            which costs efficiency and biases its measurement. Pseudo signal regions of the closure test keep it, too.
         span: `sidebands`: how far beyond the guard events are taken, in widths of the signal region.
         measured: `sidebands`: at most so many of the recorded events, drawn by seed, set thresholds and measure efficiencies (all train
             classifiers); every density member makes a copy of each.

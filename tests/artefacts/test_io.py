@@ -53,13 +53,16 @@ EVEN, ALL = np.arange(40)[::2], np.arange(40)  # strided and not
 COUNTS = PassingCounts(
     eps_bkg=0.01, n_sr=1000, n_obs=12, n_bkg=10.5, m=83.0, member_counts=(40.0, 43.0), independent_members=True, n_splits=3
 )  # fmt: skip
-EFFECTS = RandomEffects(mu=0.1, mu_error=0.2, scatter=0.0, p_homogeneous=0.5)
+EFFECTS = RandomEffects(
+    mu=0.1, mu_error=0.2, scatter=0.0, degrees_of_freedom=11.0, seen=0.0, mean=0.1, mean_error=0.2, p_homogeneous=0.5
+)
 POINT = ClosurePoint(
-    eps_bkg=0.01, n_windows=1, effects=EFFECTS, sigma_boot=0.01, sigma_init=0.02, observed=(1.0,), predicted=(2.0,), relative_error=(0.1,)
+    eps_bkg=0.01, n_windows=1, effects=EFFECTS, sigma_boot=0.01, sigma_init=0.02, observed=(1.0,), predicted=(2.0,), relative_error=(0.1,),
+    correlation=((1.0,),), position=(1.5,), floor=0.05,
 )  # fmt: skip
 ESTIMATE = BackgroundEstimate(
-    method="cathode", counts=COUNTS, n_bkg=10.0, initialisation=0.01, bootstrap=0.02, non_closure_mean=None, non_closure_sigma=None,
-    n_windows=0, nu=np.inf, overdispersion=1.2, sequential=None, generative=None, flags=("flag",),
+    method="cathode", counts=COUNTS, n_bkg=10.0, initialisation=0.01, bootstrap=0.02, non_closure=None,
+    n_windows=0, overdispersion=1.2, sequential=None, generative=None, flags=("flag",),
 )  # fmt: skip
 RESULT = HuntResult(
     window="m3500", signal_region=(3300.0, 3700.0), method="cathode", eps_bkg=0.01, n_bkg=10.5, p_local=0.5,

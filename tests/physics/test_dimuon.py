@@ -84,7 +84,7 @@ def test_the_example_finds_the_resonance(config):
     kept = (columns["mu2_charge"] < 0) & (columns["mu2_pt"] > 3) & (m >= 8) & (m < 12)
     assert len(events) == pytest.approx(kept.sum(), abs=60)  # masses of the signal are smeared in the sample
     assert np.ptp(events.features, axis=0).min() > 0
-    lighter = dataclasses.replace(config.background, bootstraps=2, histogram=HistogramSettings(epochs=3, steps=0))
+    lighter = dataclasses.replace(config.background, bootstraps=2, histogram=HistogramSettings(epochs=6, steps=0))
     classifier = ClassifierSettings(splits=1, sequential_members=0, boosted_trees=TreeSettings(trees=30, min_leaf=50))
     common = {"window": window, "seed": 1}
     points = config.working_points
@@ -93,7 +93,7 @@ def test_the_example_finds_the_resonance(config):
     scores = cathode.score(events, template, classifier=classifier, **common)
     closure = cathode.measure_closure(
         events, working_points=points, background=lighter, template=config.template, classifier=classifier,
-        closure=ClosureSettings(windows=8), **common,
+        closure=ClosureSettings(windows=12), **common,
     )  # fmt: skip
     # one fold split for speed: its counts scatter more than Poisson's (as every such estimate's flag says)
     statistics = dataclasses.replace(config.statistics, overdispersion=2.0)
@@ -146,9 +146,8 @@ def test_a_hunt_beside_resonances_ends_with_its_report(window, tmp_path):
     assert abs(scan.best_mass - 9.46) < 0.1
     assert all(z < 4 for z, m in zip(scan.z, scan.masses, strict=True) if not any(a < m < b for a, b in scan.apart))
     for entry in found.results:
-        assert entry.z_local < 3.5, (
-            "the resonances lie in or beside every window; nothing may be claimed without a word"
-        )
-        if window[0] < 9.4:
+        if window[0] > 10:
+            assert entry.z_local < 3.5  # the resonances lie beside the window
+        else:  # one lies inside, and may be found; but nothing is measured or limited without a mass fit
             assert (entry.limit, entry.signal_yield) == (None, None)
             assert any("no yield and no limit" in flag for flag in entry.flags)

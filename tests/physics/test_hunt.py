@@ -115,7 +115,7 @@ def test_only_the_evaluation_and_the_reference_classifiers_can_see_labels():
             for p in inspect.signature(function_of(step), eval_str=True).parameters.values()
         )
     }
-    assert sees == {"score_reference", "evaluate"}
+    assert sees == {"score_reference", "evaluate_hunts"}
     table = toy_table(3000, 100, 3).rename(columns={"label": "truth"})
     events = Events.from_frame(table, mass="m", features=["a", "b", "c"], range=WINDOW.range)
     marked = Events.from_frame(

@@ -241,7 +241,7 @@ def test_a_hunt_survives_every_fault_and_gives_the_bytes_of_a_local_run(slurm, p
     first = submit(there, profile, slurm, "first.log", *hunt)
     killed = records.wait_for("fit_density", "RUNNING", 180)
     records.ask("scancel", killed["JobId"])
-    lost = records.wait_for("compare_sidebands", "RUNNING", 240)  # after the second fit
+    lost = records.wait_for("make_template", "RUNNING", 240)  # after the second fit
     records.ask("scontrol", "update", f"nodename={lost['NodeList']}", "state=down", "reason=test")
     records.wait_for("score", "RUNNING", 240)
     first.send_signal(signal.SIGKILL)  # the submitting machine dies; its jobs run on
@@ -262,7 +262,7 @@ def test_a_hunt_survives_every_fault_and_gives_the_bytes_of_a_local_run(slurm, p
     assert {j["JobState"] for j in records.of_rule("fit_density")} == {"CANCELLED", "COMPLETED"}
     moved = [
         j
-        for j in records.of_rule("compare_sidebands")
+        for j in records.of_rule("make_template")
         if j["JobId"] == lost["JobId"] or int(j["JobId"]) > int(lost["JobId"])
     ]
     assert moved[-1]["JobState"] == "COMPLETED"
@@ -280,7 +280,7 @@ def test_a_hunt_survives_every_fault_and_gives_the_bytes_of_a_local_run(slurm, p
             assert (job.get("TresPerJob"), job["Partition"]) == (None, "cpu"), job
     assert {j["NodeList"] for j in records.of_rule("score_pseudo")} == {"gpu1"}
     # short jobs that follow each other went through the queue as one
-    assert any(j["Comment"].startswith("rule_counts_combine_closure_estimate_background") for j in records.jobs())
+    assert any(j["Comment"].startswith("rule_results_conclude_plot_window") for j in records.jobs())
 
     assert local.wait(240) == 0, (here / "log").read_text()[-3000:]
     expected, found = digests(here), digests(there)

@@ -201,10 +201,19 @@ def test_the_overdispersion_at_the_size_of_the_pseudo_experiments_judges_them():
     assert table.of("cathode", 0.1) == pytest.approx(1.4, rel=0.1)
     own = table.at_experiments.of("cathode", 0.1)
     assert own == pytest.approx(0.6, rel=0.1)
-    effects = RandomEffects(mu=0.0, mu_error=0.02, scatter=0.0, p_homogeneous=0.5)
+    effects = RandomEffects(
+        mu=0.0,
+        mu_error=0.02,
+        scatter=0.0,
+        degrees_of_freedom=11.0,
+        seen=0.0,
+        mean=0.0,
+        mean_error=0.02,
+        p_homogeneous=0.5,
+    )
     point = ClosurePoint(
         eps_bkg=0.1, n_windows=12, effects=effects, sigma_boot=0.0, sigma_init=0.0, observed=(40.0,) * 12, predicted=(40.0,) * 12,
-        relative_error=(0.01,) * 12,
+        relative_error=(0.01,) * 12, correlation=tuple(map(tuple, np.eye(12).tolist())), position=tuple(range(5, 17)), floor=0.02,
     )  # fmt: skip
     counts = PassingCounts(
         eps_bkg=0.1, n_sr=400, n_obs=52.0, n_bkg=40.0, m=4000.0, member_counts=(), independent_members=True, n_splits=3
@@ -225,5 +234,6 @@ def test_the_overdispersion_at_the_size_of_the_pseudo_experiments_judges_them():
         statistics=calibrated,
     )
     estimate = combine("cathode", counts, (0, 0), point.with_overdispersion(own), calibrated, own)
+    assert estimate.overdispersion == 1.0  # below Poisson, only the closure uses it: averaged counts are skewed
     assert null.p_local == (estimate.p_value(),) * 3
     assert known_overdispersion(table, "cathode", (0.1,), calibrated) == (table.of("cathode", 0.1),)

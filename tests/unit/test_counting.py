@@ -11,7 +11,6 @@ from scipy.stats import binom, kstest, norm
 from scipy.stats import t as student
 
 from cathode.stats.counting import (
-    effective_dof,
     generative_hunt,
     li_ma,
     p_predictive,
@@ -63,7 +62,7 @@ def test_the_slide_formula_is_no_discovery_statistic():
 
 def test_the_predictive_p_is_a_tail_without_bias_terms():
     n, m, tau = 150, 400, 4.0
-    p = p_predictive(n, m, tau, mu=0, sigma=0, nu=np.inf)
+    p = p_predictive(n, m, tau, mu=0, sigma=0)
     # Jeffreys prior lies between the two conditional binomial conventions
     low, high = binom.sf(n - 1, n + m - 1, 1 / (1 + tau)), binom.sf(n - 1, n + m, 1 / (1 + tau))
     assert min(low, high) <= p <= max(low, high)
@@ -71,11 +70,23 @@ def test_the_predictive_p_is_a_tail_without_bias_terms():
 
 def test_the_predictive_p_agrees_with_direct_integration_by_simulation():
     rng = np.random.default_rng(3)
-    n, m, tau, mu, sigma, nu = 160, 400, 4.0, 0.05, 0.1, 11
-    rate = rng.gamma(m + 0.5, 1 / tau, 400000) * np.exp(mu + sigma * student.rvs(nu, size=400000, random_state=4))
+    n, m, tau, mu, sigma, scatter, nu, toys = 160, 400, 4.0, 0.05, 0.07, 0.08, 5, 1_000_000
+    bias = sigma * rng.standard_normal(toys) + scatter * student.rvs(nu, size=toys, random_state=4)
+    rate = rng.gamma(m + 0.5, 1 / tau, toys) * np.exp(mu + bias)
     simulated = (rng.poisson(np.minimum(rate, 1e6)) >= n).mean()
-    p = p_predictive(n, m, tau, mu=mu, sigma=sigma, nu=nu)
-    assert p == pytest.approx(simulated, abs=4 * np.sqrt(simulated / 400000))
+    p = p_predictive(n, m, tau, mu=mu, sigma=sigma, scatter=scatter, nu=nu)
+    assert p == pytest.approx(simulated, abs=4 * np.sqrt(simulated / toys))
+
+
+@pytest.mark.parametrize("nu", [3.0, 11.0, 31.0, np.inf])
+@pytest.mark.parametrize("z", [1.0, 3.0, 5.0, 6.0])
+def test_without_counting_errors_the_predictive_p_is_the_tail_of_its_bias(nu, z):
+    """Of Student's t alone, of a Gaussian alone, and of a sum of which one is next to nothing."""
+    size, m, b = 0.01, 1e13, 1e9
+    for sigma, scatter in ((0.0, size), (1e-5, size), (size, 0.0), (size, 1e-6)):
+        p = p_predictive(b * np.exp(size * z), m, m / b, mu=0, sigma=sigma, scatter=scatter, nu=nu, nodes=40001)
+        truth = student.sf(z, nu) if scatter == size and np.isfinite(nu) else norm.sf(z)
+        assert p == pytest.approx(truth, rel=0.03), (sigma, scatter)
 
 
 @pytest.mark.parametrize("b", [3.0, 20.0])
@@ -93,7 +104,7 @@ def test_the_predictive_p_is_a_tail_of_averaged_counts_too(rho, b):
         truth = np.mean(n >= cut - 1e-9)
         noise = 4 * np.sqrt(truth / toys)
         p = {
-            v: p_predictive(cut, 1e9, 1e9 / b, mu=0, sigma=0, nu=np.inf, overdispersion=v, step=step)
+            v: p_predictive(cut, 1e9, 1e9 / b, mu=0, sigma=0, overdispersion=v, step=step)
             for v in (rho + (1 - rho) / splits, 1.0)
         }
         exact = 0.0 if rho == 1 else 0.18
@@ -102,7 +113,7 @@ def test_the_predictive_p_is_a_tail_of_averaged_counts_too(rho, b):
 
 
 def test_the_predictive_p_is_monotone_and_converged_in_nodes():
-    args = {"mu": 0.02, "sigma": 0.08, "nu": 11}
+    args = {"mu": 0.02, "sigma": 0.05, "scatter": 0.06, "nu": 11}
     p = [p_predictive(n, 800, 4.0, **args) for n in (180, 200, 240, 300, 400)]
     assert np.all(np.diff(p) < 0)
     assert p[-1] == pytest.approx(p_predictive(400, 800, 4.0, nodes=2001, **args), rel=1e-3)
@@ -124,17 +135,12 @@ def test_the_predictive_p_is_calibrated_when_its_bias_is_estimated_from_windows(
         ref = rng.poisson(tau * predicted)
         effects = random_effects(rng.poisson(predicted * np.exp(bias[1:])), ref / tau, 1 / np.sqrt(ref))
         n = rng.poisson(b * np.exp(bias[0]))
-        nu = n_windows - 1
-        p.append(p_predictive(n, m, tau, mu=effects.mu, sigma=effects.sigma, nu=nu))
+        nu = effects.degrees_of_freedom
+        assert nu == pytest.approx(n_windows - 1)
+        p.append(p_predictive(n, m, tau, mu=effects.mu, sigma=effects.mu_error, scatter=effects.scatter, nu=nu))
     rejected = np.mean(np.array(p) < 0.01) / 0.01
     assert 0.2 < rejected < 2.2
     assert kstest(p, "uniform").statistic < 0.08
-
-
-def test_welch_satterthwaite_degrees_of_freedom():
-    assert effective_dof([(2.0, 7)]) == pytest.approx(7)
-    assert effective_dof([(1.0, 10), (1.0, 10)]) == pytest.approx(20)
-    assert effective_dof([]) == np.inf
 
 
 def test_sidak_is_exact_for_independent_trials_and_stable_for_tiny_p():
@@ -151,10 +157,19 @@ def test_z_value_is_signed():
 
 
 def test_the_pyhf_workspace_has_separate_nuisances_and_a_signed_significance():
-    c = counting(240, 130.0, 2000, initialisation=0.01, bootstrap=0.03, non_closure=0.05, nu=11)
+    c = counting(240, 130.0, 2000, initialisation=0.01, bootstrap=0.03, non_closure=0.03, scatter=0.04, nu=11)
     workspace = build_workspace(c)
     names = [m["name"] for m in workspace["channels"][0]["samples"][1]["modifiers"]]
-    assert names == [f"gen_stat_{c.name}", f"ens_init_{c.name}", "boot_train", f"nonclosure_{c.name}"]
+    assert names == [
+        f"gen_stat_{c.name}",
+        f"ens_init_{c.name}",
+        "boot_train",
+        f"nonclosure_{c.name}",
+        f"scatter_{c.name}",
+    ]
+    sizes = {m["name"]: m["data"]["hi"] for m in workspace["channels"][0]["samples"][1]["modifiers"][1:]}
+    assert np.log(sizes[f"nonclosure_{c.name}"]) == pytest.approx(0.03)
+    assert np.log(sizes[f"scatter_{c.name}"]) == pytest.approx(0.04 * student_inflation(11))
     excess = z_pyhf(workspace)
     statistical = li_ma(240, 2000, 2000 / 130)
     assert 0 < excess < statistical
@@ -183,8 +198,8 @@ def test_the_inflation_makes_a_gaussian_as_wide_as_student_at_three_sigma():
 @pytest.mark.parametrize(
     "c",
     [
-        counting(357, 181.0, 860, initialisation=0.003, bootstrap=0.011, non_closure=0.053, nu=12, sideband=(0.97, 0.007)),
-        counting(14, 17.2, 90, initialisation=0.02, bootstrap=0.03, non_closure=0.15, nu=9, sideband=(1.02, 0.01)),
+        counting(357, 181.0, 860, initialisation=0.003, bootstrap=0.011, non_closure=0.04, scatter=0.05, nu=12, sideband=(0.97, 0.007)),
+        counting(14, 17.2, 90, initialisation=0.02, bootstrap=0.03, non_closure=0.15, scatter=0.1, nu=9, sideband=(1.02, 0.01)),
         counting(20, 20.0, 1.0, initialisation=0.01, bootstrap=0.02, non_closure=0.9, nu=4, sideband=(1.0, 0.05)),
     ],
     ids=["excess", "deficit", "uncertain"],

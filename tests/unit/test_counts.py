@@ -10,7 +10,7 @@ from scipy.stats import norm, poisson
 from cathode.classifier.scores import MethodScores, SplitScores
 from cathode.events import Events, Role
 from cathode.inference.background import combine, estimate_background
-from cathode.inference.closure import Closure, ClosurePoint, combine_closure
+from cathode.inference.closure import Closure, ClosurePoint, CountedRegion, combine_regions
 from cathode.inference.counts import count_passing, efficiency_scores, passing, select, select_events
 from cathode.inference.hunt import infer_blind
 from cathode.inference.truth import roc
@@ -55,11 +55,14 @@ def make_scores(n=5000, tau=20, seed=0, n_signal=0, members=(5, 2), bias=0.0) ->
 
 def closure_of(tests, eps: float, overdispersion: float = 1.0) -> Closure:
     """Closure of pseudo signal regions, each a tuple of its fold splits."""
-    statistics = StatisticsSettings(overdispersion=overdispersion)
-    scores = [
-        MethodScores(tuple(dataclasses.replace(s, window=f"p{i}") for s in splits)) for i, splits in enumerate(tests)
-    ]
-    return combine_closure(scores, window=WINDOW, working_points=(eps,), statistics=statistics)
+    regions = []
+    for i, splits in enumerate(tests):
+        interval = (4000.0 + 400 * i, 4400.0 + 400 * i)
+        named = tuple(dataclasses.replace(s, window=f"p{i}", interval=interval) for s in splits)
+        regions.append(CountedRegion.of(named, (eps,)))
+    return combine_regions(
+        WINDOW, "cathode", regions, working_points=(eps,), overdispersion=(overdispersion,), floors=(0.0,), correlation_length=1.0
+    )  # fmt: skip
 
 
 def estimate(scores, closure, overdispersion: float = 1.0):
@@ -140,15 +143,15 @@ def test_a_signal_is_an_excess_and_its_uncertainties_add_up():
     assert sigma.total == pytest.approx(np.sqrt(np.sum(np.square(parts))))
     assert e.counts.n_obs - e.n_bkg > 50
     assert e.generative.z > 5
-    assert abs(e.non_closure_mean) < 4 * e.non_closure_sigma
+    assert abs(e.non_closure.mean) < 4 * e.non_closure.mean_error
 
 
 def test_closure_finds_a_planted_bias():
     tests = [(make_scores(seed=s, bias=0.1, members=(2, 2)),) for s in range(12)]
     point = closure_of(tests, 0.1).points[0]
     planted = np.log(norm.sf(norm.isf(0.1) - 0.1) / 0.1)
-    assert point.effects.mu == pytest.approx(planted, abs=4 * point.effects.mu_error)
-    assert point.effects.mu > 3 * point.effects.mu_error
+    assert point.effects.mean == pytest.approx(planted, abs=4 * point.effects.mean_error)
+    assert point.effects.mean > 3 * point.effects.mean_error
 
 
 def test_splits_of_one_pseudo_signal_region_are_averaged():
@@ -160,13 +163,23 @@ def test_splits_of_one_pseudo_signal_region_are_averaged():
     assert found.with_overdispersion(1.0) == found
 
 
+def point_of(observed, predicted, error: float) -> ClosurePoint:
+    """Closure of independent regions that lie far from the window; its effects are those of `with_overdispersion`."""
+    n = len(observed)
+    nothing = RandomEffects(
+        mu=0.0, mu_error=0.0, scatter=0.0, degrees_of_freedom=1.0, seen=0.0, mean=0.0, mean_error=0.0, p_homogeneous=1.0
+    )
+    return ClosurePoint(
+        eps_bkg=0.1, n_windows=n, effects=nothing, sigma_boot=0.0, sigma_init=0.0, observed=tuple(observed), predicted=tuple(predicted),
+        relative_error=(error,) * n, correlation=tuple(map(tuple, np.eye(n).tolist())), position=tuple(100.0 * (1 + i) for i in range(n)),
+        floor=0.0,
+    )  # fmt: skip
+
+
 def test_closure_of_counts_of_known_variance_has_the_error_of_their_sum():
     """Windows that agree, predictions without error: mu = ln(sum n / sum b) with error sqrt(v / sum n)."""
     b = np.array([40.0, 90.0, 160.0, 250.0, 60.0])
-    point = ClosurePoint(
-        eps_bkg=0.1, n_windows=5, effects=RandomEffects(mu=0.0, mu_error=0.0, scatter=0.0, p_homogeneous=1.0), sigma_boot=0.0, sigma_init=0.0,
-        observed=tuple(1.1 * b), predicted=tuple(b), relative_error=(0.0,) * 5,
-    )  # fmt: skip
+    point = point_of(1.1 * b, b, 0.0)
     for v in (0.5, 1.0, 2.0):
         found = point.with_overdispersion(v).effects
         assert found.scatter == 0
@@ -283,11 +296,7 @@ def test_selected_events_keep_their_identifiers():
 
 def test_no_more_background_is_predicted_than_there_are_events():
     """A closure that asks for a factor fifty on a tenth of the events."""
-    effects = RandomEffects(mu=np.log(50.0), mu_error=0.1, scatter=0.1, p_homogeneous=0.5)
-    point = ClosurePoint(
-        eps_bkg=0.1, n_windows=5, effects=effects, sigma_boot=0.0, sigma_init=0.0, observed=(1.0,) * 5, predicted=(1.0,) * 5,
-        relative_error=(0.1,) * 5,
-    )  # fmt: skip
+    point = point_of(np.full(5, 50.0), np.ones(5), 0.1).with_overdispersion(1.0)
     counts = count_passing((make_scores(),), 0.1)
     found = combine("cathode", counts, (5, 2), point, StatisticsSettings(), 1.0)
     assert found.n_bkg == counts.n_sr == 5000

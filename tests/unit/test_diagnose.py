@@ -106,7 +106,7 @@ SIDES = {"windows": {"range": [2000, 5000], "signal_regions": [[2800, 3200]]}, "
     ("column", "tree", "message"),
     [
         (lambda t: np.arange(len(t)) % 2, {}, r"column a: takes too few values in the sidebands of m3000 .*\(2 in \d+ events\); list it in data\.discrete"),
-        (lambda t: t.a, {"template": {"guard": 5.0}}, "sideband events that a template of .* could be made of, expected at least 100"),
+        (lambda t: t.a, {"template": {"guard": 5.0}}, "sideband events that a template could be made of, expected at least 100"),
         (lambda t: t.a, {"classifier": {"strip_width": 0.01}}, "cwola has .* in its strips below and above"),
     ],
 )  # fmt: skip

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from scipy.stats import norm
 
-from cathode.inference.total import global_significance
+from cathode.inference.total import global_significance, merge_excesses
 from cathode.results import HuntResult
 from cathode.stats.look_elsewhere import overlap_trials
 
@@ -38,3 +39,33 @@ def test_global_significance_counts_overlapping_windows_less_and_references_neve
     alone = global_significance(entries[:1])
     assert alone.trials_effective == alone.trials == 1
     assert global_significance([entry(windows[0], None)]).p_global is None
+
+
+def seen(low: float, z: float, method: str = "cathode", eps: float = 0.01) -> HuntResult:
+    p = float(norm.sf(z))
+    name = f"m{low + 200:g}"
+    return HuntResult(
+        window=name, signal_region=(low, low + 400), method=method, eps_bkg=eps, n_bkg=100.0, p_local=p, z_local=z
+    )
+
+
+def test_neighbouring_excesses_are_one():
+    scan = [
+        seen(2900, 0.3),
+        seen(3000, 2.5),
+        seen(3200, 4.0),
+        seen(3300, 6.0),
+        seen(3300, 3.0, eps=0.1),
+        seen(3400, 5.0),
+        seen(3800, 2.2),
+        seen(4200, 3.5),
+        seen(4400, 1.0),
+    ]
+    first, second = merge_excesses(scan)
+    assert (first.window, first.z_local, first.eps_bkg) == ("m3500", 6.0, 0.01)
+    assert first.neighbours == ("m3200", "m3400", "m3600", "m4000")  # tails reach m4000, and m3100 was quiet
+    assert (second.window, second.neighbours) == ("m4400", ())
+    assert merge_excesses([seen(3300, 9.0, method="supervised"), seen(3300, 2.9)]) == ()
+    assert (
+        merge_excesses([HuntResult(window="w", signal_region=(1, 2), method="cathode", eps_bkg=0.1, n_bkg=1.0)]) == ()
+    )

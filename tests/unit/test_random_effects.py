@@ -77,3 +77,81 @@ def test_no_event_anywhere_is_cut_and_not_infinite():
     found = random_effects(np.zeros(5), np.full(5, 0.4), np.full(5, 0.1))
     assert np.isfinite(found.mu)
     assert np.isfinite(found.sigma)
+
+
+def covariance_of(x: np.ndarray) -> np.ndarray:
+    return np.exp(-np.abs(np.subtract.outer(x, x)))
+
+
+def test_large_counts_give_the_numbers_of_universal_kriging():
+    """An independent implementation: Gaussian conditioning with a mean of infinite prior variance, at the scatter that was found."""
+    rng = np.random.default_rng(3)
+    x = np.linspace(1.0, 6.0, 11)
+    b = rng.uniform(2e5, 4e5, 11)
+    known = np.full(11, 0.01)
+    share = 0.4 ** np.abs(np.subtract.outer(np.arange(11), np.arange(11)))
+    bias = 0.03 + rng.multivariate_normal(np.zeros(11), 0.05**2 * covariance_of(x))
+    n = rng.poisson(b * np.exp(bias + rng.normal(0, known)))
+    found = random_effects(n, b, known, correlation=share, position=x)
+    t, noise = found.seen, share / np.sqrt(np.outer(b, b)) + np.diag(known**2)
+    wide = 1e3  # prior variance of the mean
+    prior = wide + t**2 * covariance_of(x)
+    cross = wide + t**2 * np.exp(-np.abs(x))
+    y = np.log(n / b)
+    expected = cross @ np.linalg.solve(prior + noise, y)
+    variance = wide + t**2 - cross @ np.linalg.solve(prior + noise, cross)
+    assert found.mu == pytest.approx(expected, abs=2e-3)
+    assert found.sigma == pytest.approx(np.sqrt(variance), rel=0.02)
+
+
+def test_a_bias_that_follows_the_mass_is_predicted_better_by_what_lies_near():
+    """Counts without noise worth the name, a straight bias: the region that is asked for lies beyond the upper end."""
+    x = np.linspace(-3.0, -0.5, 8)
+    b = np.full(8, 1e7)
+    n = b * np.exp(0.1 + 0.05 * x)
+    near, far = (random_effects(n, b, np.full(8, 1e-3), position=p) for p in (x, x - 50.0))
+    assert abs(near.mu - 0.1) < 0.6 * abs(far.mu - 0.1)
+    assert near.scatter < 0.9 * far.scatter
+    assert far.mu == pytest.approx(far.mean, abs=1e-6)
+
+
+def test_counts_that_share_events_know_less():
+    b = np.full(6, 400.0)
+    errors = []
+    for share in (0.0, 0.5, 0.9):
+        correlation = np.where(np.eye(6) == 1, 1.0, share)
+        found = random_effects(b, b, np.zeros(6), correlation=correlation)
+        errors.append(found.mu_error)
+        assert found.mu_error == pytest.approx(np.sqrt((1 + 5 * share) / 6 / 400), rel=1e-6)
+    assert np.all(np.diff(errors) > 0)
+
+
+def test_a_floor_is_the_least_scatter_and_an_estimate_beyond_it_stands():
+    rng = np.random.default_rng(8)
+    b, known = np.full(12, 1e5), np.full(12, 0.005)
+    quiet = random_effects(rng.poisson(b), b, known, floor=0.05)
+    assert (quiet.scatter, quiet.degrees_of_freedom) == (pytest.approx(0.05), pytest.approx(31))
+    assert quiet.seen < 0.05
+    loud = random_effects(rng.poisson(b * np.exp(rng.normal(0, 0.2, 12))), b, known, floor=0.05)
+    assert loud.scatter == loud.seen > 0.1
+    assert loud.degrees_of_freedom == pytest.approx(11)
+
+
+@pytest.mark.parametrize("scatter", [0.0, 0.03, 0.1])
+def test_predictions_for_a_new_region_have_the_error_that_is_said(scatter):
+    """Correlated biases, overlapping regions: pulls of the true bias at the position have unit width where scatter is seen, less where it is declared."""
+    rng = np.random.default_rng(21)
+    x = np.concatenate([[0.0], np.linspace(1.5, 5.0, 11)])
+    share = 0.35 ** np.abs(np.subtract.outer(np.arange(11), np.arange(11)))
+    root, spread_of = np.linalg.cholesky(share), np.linalg.cholesky(covariance_of(x) + 1e-12 * np.eye(12))
+    pulls = []
+    for _ in range(600):
+        bias = 0.05 + scatter * spread_of @ rng.standard_normal(12)
+        b = np.geomspace(4000, 400, 11)
+        mean = b * np.exp(bias[1:])
+        n = np.maximum(np.round(mean + np.sqrt(mean) * (root @ rng.standard_normal(11))), 0)
+        found = random_effects(n, b, np.full(11, 1e-4), correlation=share, position=x[1:], floor=0.03)
+        pulls.append((bias[0] - found.mu) / found.sigma)
+    width = np.std(pulls)
+    assert abs(np.mean(pulls)) < 0.2
+    assert (0.2 < width < 0.85) if scatter == 0 else (0.75 < width < 1.35), width

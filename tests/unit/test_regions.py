@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 
 from cathode.errors import ConfigError
-from cathode.regions import ScanSettings, Window, WindowSettings, pseudo_windows, spectrum_peak
+from cathode.regions import ScanSettings, Window, WindowSettings, spectrum_peak
 
 
 def test_signal_region_and_sideband_partition_the_range():
@@ -53,41 +51,6 @@ def sideband_masses(w: Window, turn_on: float = 0.0) -> np.ndarray:
     return m[w.in_sideband(m)]
 
 
-def test_pseudo_signal_regions_are_like_the_real_one_and_count_disjoint_events():
-    w = Window("w", (3300, 3700), (2300, 8000))
-    m = sideband_masses(w)
-    pseudo = pseudo_windows(w, m, 12, guard=0.5)
-    assert len(pseudo) == 12
-    assert not any(3100 < (p.counting[0] + p.counting[1]) / 2 < 3900 for p in pseudo)  # the guard
-    counted = sorted(p.counting for p in pseudo)
-    assert all(a[1] <= b[0] + 1e-9 for a, b in itertools.pairwise(counted))
-    for p in pseudo:
-        assert p.width == pytest.approx(w.width)  # interpolation and classifier see what they see in the real region
-        assert sum(p.counting) == pytest.approx(sum(p.signal))  # and counting takes place in its middle
-        assert p.gap == p.signal
-        assert not np.any(p.in_sideband(np.array([3310.0, 3500.0, 3690.0])))
-        assert not np.any(p.in_sideband(np.linspace(*p.signal, 50)[:-1]))
-        low, high = p.in_strips(m, 0.5)
-        assert low.sum() > 0
-        assert high.sum() > 0
-        assert not np.any((low | high) & ~p.in_sideband(m))
-
-
-def test_few_pseudo_signal_regions_grow_to_the_interval_they_count_in():
-    w = Window("w", (3300, 3700), (2300, 8000))
-    for p in pseudo_windows(w, sideband_masses(w), 4, guard=0.0):
-        assert p.signal[0] <= p.counting[0] < p.counting[1] <= p.signal[1]
-
-
-def test_pseudo_signal_regions_use_the_part_of_the_spectrum_that_the_hunt_uses():
-    """A hunt that lies above the turn-on is not tested below it; one that reaches into it is."""
-    for signal, starts_at in (((3300, 3700), 2700.0), ((2900, 3300), 2500.0)):  # 2500: a hundred events lie below
-        w = Window("w", signal, (2300, 8000))
-        m = sideband_masses(w, turn_on=2700)
-        first = pseudo_windows(w, m, 12, guard=0.0)[0]
-        assert first.signal[0] == pytest.approx(starts_at, rel=0.06)
-
-
 def test_the_peak_of_a_falling_spectrum_is_its_lower_end():
     w = Window("w", (3300, 3700), (2300, 8000))
     for turn_on, peak in ((0, 2300.0), (2700, pytest.approx(2700, rel=0.03))):
@@ -128,11 +91,3 @@ def test_strips_and_reach_count_from_the_gap():
 def test_touching_hidden_intervals_are_one_gap():
     assert Window("p", (3150, 3250), (2300, 8000), ((3300, 3700), (3000, 3400))).gap == (3000, 3700)
     assert Window("w", (3300, 3700), (2300, 8000)).gap == (3300, 3700)
-
-
-def test_a_pseudo_signal_region_reaches_as_far_into_the_sidebands_as_the_real_one():
-    w = Window("w", (3300, 3700), (2300, 8000))
-    for p in pseudo_windows(w, sideband_masses(w), 12, guard=0.5):
-        low, high = p.reach(1.5)
-        assert high - p.gap[1] >= 590
-        assert low == 2300 or p.gap[0] - low >= 590

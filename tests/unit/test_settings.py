@@ -13,12 +13,14 @@ import pytest
 from cathode.config import Config, config_schema, load_config
 from cathode.density.settings import HistogramSettings
 from cathode.errors import ConfigError
-from cathode.regions import ScanSettings, Window, WindowSettings, pseudo_windows
+from cathode.inference.placement import place_regions
+from cathode.inference.settings import ClosureSettings
+from cathode.regions import ScanSettings, Window, WindowSettings
 from cathode.schema import dataclasses_in
 
 CLASSES = list(dataclasses_in(Config))
 # numbers whose range is that of others: edges and lists, each checked where it stands
-ELSEWHERE = {"range", "signal_regions", "working_points", "strengths", "daughters"}
+ELSEWHERE = {"range", "signal_regions", "working_points", "strengths", "daughters", "scatter_floor"}
 
 
 def is_number(hint: object) -> bool:
@@ -136,8 +138,7 @@ def test_pseudo_signal_regions_hold_no_event_of_the_real_one_and_none_beyond_the
     for mass in (level, falling, ends_early):
         for signal in ((8.6, 9.1), (9.2, 9.7), (10.8, 11.3)):
             window = Window("w", signal, (8.0, 12.0))
-            seen = mass[window.in_sideband(mass)]
-            for region in pseudo_windows(window, seen, 12, guard=0.5):
+            for region in place_regions([window], mass, ClosureSettings()).fillers:
                 assert region.signal[1] <= window.signal[0] or region.signal[0] >= window.signal[1]
                 assert region.signal[0] >= 8.0
                 assert region.signal[1] <= 12.0

@@ -154,7 +154,7 @@ def test_an_export_has_what_a_paper_needs_and_its_limit_can_be_computed(installe
     tables = (out / "tables.tex").read_text()
     assert all(f"${h['n_bkg']:.1f} \\pm {h['sigma']['total']:.1f}$" in tables for h in hunts)
     text = (out / "method.txt").read_text()
-    assert "4 pseudo signal regions" in text
+    assert "4 regions of the same width without signal" in text
     assert "2 bootstrap replicas with 2 initialisations each" in text
     readme = (out / "workspaces" / "README.md").read_text()
     code = re.search(r"```python\n(.*?)```", readme, re.S)[1]

@@ -129,7 +129,7 @@ def test_results_from_the_future_are_made_anew_where_a_setting_changes(copy):
     for path in (copy / RESULTS).rglob("*"):
         os.utime(path, (time.time() + 1e7,) * 2)
     jobs = plan(copy, data=HUNT["data"] | {"select": "a > -2"})
-    assert {"prepare", "score", "score_pseudo", "infer", "summarise", "report"} <= set(jobs)
+    assert {"prepare", "score", "score_pseudo", "conclude", "summarise", "report"} <= set(jobs)
 
 
 def test_without_snakemakes_records_a_changed_setting_is_refused(copy):
@@ -150,7 +150,7 @@ def test_after_a_run_that_was_cut_off_a_setting_may_change(copy):
     name = base64.urlsafe_b64encode(f"{RESULTS}/toy/m3000/cwola/closure.json".encode()).decode()
     (copy / ".snakemake" / "metadata" / name).rename(copy / ".snakemake" / "incomplete" / name)
     jobs = plan(copy, statistics={"shift": "positive"})
-    assert {"combine_closure", "estimate_background", "infer"} <= set(jobs)
+    assert {"combine_closure", "conclude"} <= set(jobs)
     (copy / ".snakemake" / "incomplete" / name).unlink()
     assert "closure.json: was made with other settings" in refusal(copy, statistics={"shift": "positive"})
 
@@ -359,7 +359,7 @@ def test_verify_walks_from_the_summary_to_the_inputs(copy):
     (run / "m3000" / "cwola" / "closure.json").write_text(json.dumps(other))
     code, said = verify(copy)
     assert code == 2
-    assert "background.json: was made of closure with SHA-256" in said
+    assert "closure.json: was made of tests with SHA-256" in said
     (run / "m3000" / "cwola" / "closure.json").write_text(whole)
     assert verify(copy)[0] == 0
     # a summary edited by somebody who knows about checksums

@@ -1,13 +1,13 @@
 rule score_pseudo:
-    """The whole chain in a batch of pseudo signal regions, the real one hidden."""
+    """The whole chain in a share of the fillers, the pseudo signal regions that are no windows."""
     input:
         events=f"{RUN}/events.parquet",
     output:
-        f"{RUN}/{{window}}/{{method}}/closure_{{batch}}.npz",
+        f"{RUN}/closure/{{method}}_{{batch}}.npz",
     log:
-        log_of("score_pseudo", "window", "method", "batch"),
+        log_of("score_pseudo", "method", "batch"),
     benchmark:
-        times_of("score_pseudo", "window", "method", "batch")
+        times_of("score_pseudo", "method", "batch")
     resources:
         **asks(minutes=240, gpu=1),
     params:
@@ -17,41 +17,21 @@ rule score_pseudo:
 
 
 rule combine_closure:
-    """Combine the pseudo signal regions into the non-closure of one window and method."""
+    """Combine the scored regions of one method into the non-closure of every window."""
     input:
-        tests=expand(
-            f"{RUN}/{{{{window}}}}/{{{{method}}}}/closure_{{batch}}.npz", batch=BATCHES
-        ),
+        events=f"{RUN}/events.parquet",
+        tests=expand(f"{RUN}/closure/{{{{method}}}}_{{batch}}.npz", batch=BATCHES),
+        scores=scores_that_test,
         overdispersion=OVERDISPERSION,
     output:
-        f"{RUN}/{{window}}/{{method}}/closure.json",
+        expand(f"{RUN}/{{window}}/{{{{method}}}}/closure.json", window=WINDOWS),
     log:
-        log_of("combine_closure", "window", "method"),
+        log_of("combine_closure", "method"),
     benchmark:
-        times_of("combine_closure", "window", "method")
+        times_of("combine_closure", "method")
     resources:
         **asks(),
     params:
         **settings("combine_closure"),
     shell:
         command("combine_closure")
-
-
-rule estimate_background:
-    """Count behind every working point; background with all its uncertainties."""
-    input:
-        scores=f"{RUN}/{{window}}/{{method}}/scores.npz",
-        closure=closure_of,
-        overdispersion=OVERDISPERSION,
-    output:
-        f"{RUN}/{{window}}/{{method}}/background.json",
-    log:
-        log_of("estimate_background", "window", "method"),
-    benchmark:
-        times_of("estimate_background", "window", "method")
-    resources:
-        **asks(),
-    params:
-        **settings("estimate_background"),
-    shell:
-        command("estimate_background")

@@ -1,49 +1,23 @@
-if CONFIG.blind:
-
-    rule infer_blind:
-        """What can be said without any signal-region event."""
-        input:
-            closure=f"{RUN}/{{window}}/{{method}}/closure.json",
-            density=f"{RUN}/{{window}}/density.npz",
-            sidebands=f"{RUN}/{{window}}/sidebands.json",
-        output:
-            f"{RUN}/{{window}}/{{method}}/hunts.json",
-        log:
-            log_of("infer_blind", "window", "method"),
-        benchmark:
-            times_of("infer_blind", "window", "method")
-        resources:
-            **asks(),
-        params:
-            **settings("infer_blind"),
-        shell:
-            command("infer_blind")
-
-else:
-
-    rule infer:
-        """Significances, limits and one pyhf workspace per working point."""
-        input:
-            estimates=f"{RUN}/{{window}}/{{method}}/background.json",
-            density=f"{RUN}/{{window}}/density.npz",
-            events=f"{RUN}/events.parquet",
-            scores=f"{RUN}/{{window}}/{{method}}/scores.npz",
-            sidebands=f"{RUN}/{{window}}/sidebands.json",
-        output:
-            f"{RUN}/{{window}}/{{method}}/hunts.json",
-            expand(
-                f"{RUN}/workspaces/{{{{window}}}}_{{{{method}}}}_{{eps}}.json", eps=EPS
-            ),
-        log:
-            log_of("infer", "window", "method"),
-        benchmark:
-            times_of("infer", "window", "method")
-        resources:
-            **asks(),
-        params:
-            **settings("infer"),
-        shell:
-            command("infer")
+rule conclude:
+    """All that a hunt says of one window: significances, limits, workspaces, selected events."""
+    input:
+        events=f"{RUN}/events.parquet",
+        density=f"{RUN}/{{window}}/density.npz",
+        scores=of_window("scores.npz", [] if CONFIG.blind else METHODS),
+        closure=of_window("closure.json", SEARCHES),
+        overdispersion=OVERDISPERSION,
+    output:
+        conclusions(),
+    log:
+        log_of("conclude", "window"),
+    benchmark:
+        times_of("conclude", "window")
+    resources:
+        **asks(),
+    params:
+        **settings("conclude"),
+    shell:
+        command("conclude")
 
 
 rule scan_spectrum:
@@ -64,40 +38,23 @@ rule scan_spectrum:
         command("scan_spectrum")
 
 
-rule select:
-    """The events that pass each working point."""
-    input:
-        events=f"{RUN}/events.parquet",
-        scores=f"{RUN}/{{window}}/{{method}}/scores.npz",
-    output:
-        expand(f"{RUN}/selected/{{{{window}}}}_{{{{method}}}}_{{eps}}.parquet", eps=EPS),
-    log:
-        log_of("select", "window", "method"),
-    benchmark:
-        times_of("select", "window", "method")
-    resources:
-        **asks(),
-    params:
-        **settings("select"),
-    shell:
-        command("select")
-
-
-rule evaluate:
-    """ROC, SIC and true counts, where labels exist."""
+rule evaluate_hunts:
+    """ROC, SIC and true counts of all hunts, where labels exist."""
     input:
         events=f"{RUN}/events.parquet",
         labels=f"{RUN}/labels.parquet",
-        scores=f"{RUN}/{{window}}/{{method}}/scores.npz",
+        scores=expand(
+            f"{RUN}/{{window}}/{{method}}/scores.npz", window=WINDOWS, method=METHODS
+        ),
     output:
-        f"{RUN}/{{window}}/{{method}}/truth.json",
+        truths(),
     log:
-        log_of("evaluate", "window", "method"),
+        log_of("evaluate_hunts"),
     benchmark:
-        times_of("evaluate", "window", "method")
+        times_of("evaluate_hunts")
     resources:
         **asks(),
     params:
-        **settings("evaluate"),
+        **settings("evaluate_hunts"),
     shell:
-        command("evaluate")
+        command("evaluate_hunts")

@@ -16,25 +16,6 @@ rule fit_density:
         command("fit_density")
 
 
-rule compare_sidebands:
-    """Recorded sideband events against generated ones."""
-    input:
-        events=f"{RUN}/events.parquet",
-        density=f"{RUN}/{{window}}/density.npz",
-    output:
-        f"{RUN}/{{window}}/sidebands.json",
-    log:
-        log_of("compare_sidebands", "window"),
-    benchmark:
-        times_of("compare_sidebands", "window")
-    resources:
-        **asks(),
-    params:
-        **settings("compare_sidebands"),
-    shell:
-        command("compare_sidebands")
-
-
 rule make_template:
     """Make the background template in the signal region of one window."""
     input:

@@ -1,0 +1,112 @@
+"""From what was trained in one window to everything that a hunt says of it, for all of its methods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cathode.classifier.methods import is_reference
+from cathode.classifier.scores import MethodScores
+from cathode.density.ensemble import DensityEnsemble
+from cathode.events import Events
+from cathode.inference.background import estimate_background
+from cathode.inference.closure import Closure
+from cathode.inference.counts import select
+from cathode.inference.hunt import infer, infer_blind
+from cathode.regions import Window
+from cathode.results import HuntResults, Overdispersion, Selected, Workspace
+from cathode.stats.settings import StatisticsSettings
+from cathode.template.settings import TemplateSettings
+from cathode.template.sidebands import SidebandClosure, compare_sidebands
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """What a hunt says of one window.
+
+    Attributes:
+        sidebands: recorded over generated sideband events.
+        hunts: per method.
+        workspaces: per method and working point; empty when blind.
+        selected: events, likewise.
+    """
+
+    sidebands: SidebandClosure
+    hunts: tuple[HuntResults, ...]
+    workspaces: tuple[Workspace, ...] = ()
+    selected: tuple[Selected, ...] = ()
+
+
+def conclude(
+    events: Events,
+    density: DensityEnsemble,
+    scores: list[MethodScores],
+    closure: list[Closure],
+    overdispersion: Overdispersion | None = None,
+    *,
+    window: Window,
+    working_points: tuple[float, ...] = (0.1, 0.01, 0.001),
+    template: TemplateSettings = TemplateSettings(),
+    statistics: StatisticsSettings = StatisticsSettings(),
+    seed: int = 1,
+) -> tuple[Any, ...]:
+    """Counts, background, significances and limits of one window, with its workspaces and selected events.
+
+    `scores` per method, in the order of the hunt; none when blind: then of every `closure`. Returns the artefacts in the order of `Conclusion`.
+    """
+    found = conclude_window(
+        events,
+        density,
+        scores,
+        closure,
+        overdispersion,
+        window=window,
+        working_points=working_points,
+        template=template,
+        statistics=statistics,
+        seed=seed,
+    )
+    return (found.sidebands, *found.hunts, *found.workspaces, *found.selected)
+
+
+def conclude_window(
+    events: Events,
+    density: DensityEnsemble,
+    scores: list[MethodScores],
+    closure: list[Closure],
+    overdispersion: Overdispersion | None,
+    *,
+    window: Window,
+    working_points: tuple[float, ...],
+    template: TemplateSettings,
+    statistics: StatisticsSettings,
+    seed: int,
+) -> Conclusion:
+    """The same, by name."""
+    sidebands = compare_sidebands(
+        events, density, window=window, working_points=working_points, template=template, seed=seed
+    )
+    if not scores:
+        blind = (
+            infer_blind(c, density, sidebands, window=window, working_points=working_points, statistics=statistics)
+            for c in closure
+        )
+        return Conclusion(sidebands=sidebands, hunts=tuple(blind))
+    of_method = {c.method: c for c in closure}
+    hunts: list[HuntResults] = []
+    workspaces: list[Workspace] = []
+    selected: list[Selected] = []
+    for s in scores:
+        own = None if is_reference(s.method) else of_method[s.method]
+        estimates = estimate_background(s, own, overdispersion, working_points=working_points, statistics=statistics)
+        results, *spaces = infer(estimates, density, events, s, sidebands, window=window, statistics=statistics)
+        assert isinstance(results, HuntResults)
+        hunts.append(results)
+        workspaces += [space for space in spaces if isinstance(space, Workspace)]
+        selected += select(events, s, working_points=working_points)
+    return Conclusion(
+        sidebands=sidebands,
+        hunts=tuple(hunts),
+        workspaces=tuple(workspaces),
+        selected=tuple(selected),
+    )
