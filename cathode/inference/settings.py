@@ -31,7 +31,7 @@ class ClosureSettings:
     windows: int = within(12, 4, 100)
     guard: float = within(0.5, 0.5, 10)
     hide_windows: bool = False
-    correlation_length: float = within(1.0, 0, 100, above=True)
+    correlation_length: float = within(0.5, 0, 100, above=True)
     bootstraps: int = within(2, 2, 1000)
     seeds: int = within(2, 2, 1000)
     efficiency_oversampling: float = within(20.0, 4, 1000)
