@@ -47,3 +47,15 @@ def artefact(name: str, form: Form) -> Callable[[type[T]], type[T]]:
 def kind_of(cls: type) -> Kind:
     """The kind of an artefact's class. Raises KeyError for a class that is none."""
     return _KINDS[cls]
+
+
+@artefact("text", "raw")
+@dataclass(frozen=True)
+class Text:
+    """A file of text: an HTML page, a table as CSV.
+
+    Attributes:
+        text: its content.
+    """
+
+    text: str

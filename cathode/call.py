@@ -23,8 +23,7 @@ from cathode.density.settings import DensitySettings
 from cathode.errors import ArtefactError, ConfigError
 from cathode.events import Events, Labels, Template, as_columns
 from cathode.inference.closure import Closure, combine_closure
-from cathode.inference.conclude import conclude_window
-from cathode.inference.counts import select
+from cathode.inference.conclude import conclude
 from cathode.inference.placement import place_regions
 from cathode.inference.pseudo import score_region
 from cathode.inference.settings import ClosureSettings
@@ -35,7 +34,18 @@ from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.progress import told_to
 from cathode.regions import Interval, Window, WindowSettings
 from cathode.report.table import ScanTable
-from cathode.results import HuntResult, HuntResults, Limit, Overdispersion, Stage, Summary, Truth, Waterfall, Workspace
+from cathode.results import (
+    HuntResult,
+    HuntResults,
+    Limit,
+    Overdispersion,
+    Selected,
+    Stage,
+    Summary,
+    Truth,
+    Waterfall,
+    Workspace,
+)
 from cathode.spectrum.scan import SpectrumScan, scan_spectrum
 from cathode.stats.settings import StatisticsSettings
 from cathode.steps.summarise import summarise
@@ -275,7 +285,7 @@ def _conclude(
     overdispersion: Overdispersion | None,
 ) -> Hunt:
     """Counts, significances and the summary."""
-    found = conclude_window(
+    sidebands, hunts, spaces, chosen = conclude(
         prepared.events,
         scored.density,
         [scored.scores[m] for m in config.methods if m in scored.scores],
@@ -287,15 +297,14 @@ def _conclude(
         statistics=config.statistics,
         seed=config.seed,
     )
-    names = [entry.name for group in found.hunts for entry in group.entries]
+    names = [entry.name for group in hunts for entry in group.entries]
     truth: tuple[Truth, ...] = ()
     if prepared.labels.known and not config.blind:
         of_methods = (scored.scores[m] for m in config.methods)
         truth = evaluate_hunts(
             prepared.events, prepared.labels, of_methods, regions=(window,), working_points=config.working_points
         )
-    workspaces = dict(zip(names, found.workspaces, strict=True)) if found.workspaces else {}
-    summary, _ = summarise(list(found.hunts), list(truth), prepared.intake, config=config)
+    summary, _ = summarise(list(hunts), list(truth), prepared.intake, config=config)
     spectrum = None
     if not config.blind:
         spectrum = scan_spectrum(prepared.events, window=window, statistics=config.statistics, seed=config.seed)
@@ -309,10 +318,11 @@ def _conclude(
         template=scored.template,
         scores=scored.scores,
         closures=closures,
-        workspaces=workspaces,
+        workspaces=dict(zip(names, spaces, strict=not config.blind)),
+        selections=dict(zip(names, chosen, strict=not config.blind)),
         truth=truth,
         spectrum=spectrum,
-        sidebands=found.sidebands,
+        sidebands=sidebands,
     )
 
 
@@ -336,6 +346,7 @@ class Hunt:
         scores: per method.
         closures: per search.
         workspaces: pyhf workspaces by `<window>_<method>_<working point>`.
+        selections: selected events, likewise; empty when blind.
         truth: evaluation with labels, per method.
         spectrum: the classical bump hunt; None when blind.
         sidebands: recorded over generated sideband events.
@@ -351,6 +362,7 @@ class Hunt:
     scores: dict[str, MethodScores]
     closures: dict[str, Closure]
     workspaces: dict[str, Workspace]
+    selections: dict[str, Selected]
     truth: tuple[Truth, ...]
     spectrum: SpectrumScan | None
     sidebands: SidebandClosure
@@ -436,9 +448,9 @@ class Hunt:
         import pandas as pd
 
         result = self._one(key)
-        if result.method not in self.scores:
+        if result.name not in self.selections:
             raise ConfigError("selected: a blind hunt selects no events")
-        (found,) = select(self.events, self.scores[result.method], working_points=(result.eps_bkg,))
+        found = self.selections[result.name]
         columns = {io.feature_column(n, type(found)): found.features[:, j] for j, n in enumerate(found.names)}
         carried = zip(found.carried, found.identifiers, strict=True)
         columns |= {io.feature_column(name, type(found), found.names): values for name, values in carried}
@@ -506,10 +518,8 @@ class Hunt:
         io.write(Figures(self._figure_files), target / "plots", _MADE)
         for name, space in self.workspaces.items():
             io.write(space, target / "workspaces" / f"{name}.json", _MADE)
-        for method, scores in self.scores.items():
-            points = self.config.working_points
-            for eps, chosen in zip(points, select(self.events, scores, working_points=points), strict=True):
-                io.write(chosen, target / "selected" / f"{self[method, eps].name}.parquet", _MADE)
+        for name, chosen in self.selections.items():
+            io.write(chosen, target / "selected" / f"{name}.parquet", _MADE)
         self._write_report(target / "report.html")
         self.table.write(target / "scan.csv")
         io.write(self.summary, target / "summary.json", _MADE)

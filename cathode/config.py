@@ -147,11 +147,6 @@ class Config:
         return dict([list(windows.items())[len(windows) // 2]]) if self.quick else windows
 
     @property
-    def hides_windows(self) -> bool:
-        """Whether all windows are hidden from all pseudo signal regions, so that they do not test each other."""
-        return self.blind or self.closure.hide_windows
-
-    @property
     def mass_range(self) -> Interval:
         """The mass range in GeV."""
         low, high = self.windows.range

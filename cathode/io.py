@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cathode.artefacts import Kind, kind_of
+from cathode.artefacts import Kind, Text, kind_of
 from cathode.checksums import is_whole, of_array, sealed
 from cathode.errors import ArtefactError, reason
 from cathode.headers import read_header
 from cathode.nested import decode, encode
-from cathode.results import FigureNumbers, Page, TableText, Workspace
+from cathode.results import FigureNumbers, Workspace
 from cathode.schema import MismatchError, dump, parse
 
 if TYPE_CHECKING:
@@ -358,13 +358,13 @@ def _validated(tree: Any, cls: type, kind: Kind, path: Path) -> Any:
 # --- formats of their own
 
 
-def _write_raw(obj: Page | TableText | Workspace, path: Path, header: dict[str, Any]) -> None:
+def _write_raw(obj: Text | Workspace, path: Path, header: dict[str, Any]) -> None:
     if isinstance(obj, Workspace):
-        obj = Page(json.dumps(obj.tree, indent=1, sort_keys=True, allow_nan=False) + "\n")
+        obj = Text(json.dumps(obj.tree, indent=1, sort_keys=True, allow_nan=False) + "\n")
     path.write_text(obj.text, encoding="utf-8")
 
 
-def _read_raw(path: Path, cls: type, kind: Kind) -> FigureNumbers | Page | TableText | Workspace:
+def _read_raw(path: Path, cls: type, kind: Kind) -> FigureNumbers | Text | Workspace:
     if cls is FigureNumbers:
         return FigureNumbers(path.stem, path.read_text(encoding="utf-8"))
     text = path.read_text(encoding="utf-8")

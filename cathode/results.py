@@ -604,30 +604,6 @@ class Overdispersion(OverdispersionTable):
         return self.experiments or self
 
 
-@artefact("page", "raw")
-@dataclass(frozen=True)
-class Page:
-    """An HTML page.
-
-    Attributes:
-        text: its source.
-    """
-
-    text: str
-
-
-@artefact("table", "raw")
-@dataclass(frozen=True)
-class TableText:
-    """A table as CSV.
-
-    Attributes:
-        text: its lines.
-    """
-
-    text: str
-
-
 @artefact("figures", "folder")
 @dataclass(frozen=True)
 class Figures:

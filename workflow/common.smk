@@ -26,7 +26,7 @@ from cathode.config import dump_sections, load_config
 from cathode.density.registry import source_sha256
 from cathode.errors import CathodeError
 from cathode.generator.settings import PROCESSES, require_packages
-from cathode.inference.placement import jobs_of_fillers
+from cathode.inference.placement import are_hidden, jobs_of_fillers
 from cathode.intake.files import input_files, input_sha256
 from cathode.intake.official import SETS
 from cathode.strict_yaml import read_yaml
@@ -292,7 +292,7 @@ def template_of(wildcards):
 
 def scores_that_test(wildcards):
     """Scores of the windows of one method, where these test each other."""
-    if CONFIG.hides_windows or len(WINDOWS) == 1:
+    if len(WINDOWS) == 1 or are_hidden(CONFIG.regions.values(), CONFIG.closure):
         return []
     return [f"{RUN}/{window}/{wildcards.method}/scores.npz" for window in WINDOWS]
 

@@ -42,8 +42,8 @@ def timing(parser: argparse.ArgumentParser) -> Run:
 
     def run(arguments: argparse.Namespace) -> None:
         from cathode import io
+        from cathode.artefacts import Text
         from cathode.report.render import render_timing
-        from cathode.results import Page
         from cathode.running.check import usage_of_run
         from cathode.running.usage import describe_timing
         from cathode.steps.run import refuse_foreign
@@ -57,7 +57,7 @@ def timing(parser: argparse.ArgumentParser) -> Run:
             )
         if arguments.out:
             refuse_foreign([Path(arguments.out)], force=arguments.force)
-            io.write(Page(render_timing(folder.name, rows)), Path(arguments.out), io.Made("timing", __version__, {}))
+            io.write(Text(render_timing(folder.name, rows)), Path(arguments.out), io.Made("timing", __version__, {}))
         else:
             print(describe_timing(rows))
 

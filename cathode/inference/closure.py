@@ -196,7 +196,7 @@ def combine_regions(
     shared = shared or _Shared()
     length = correlation_length * float(np.log(window.signal[1] / window.signal[0]))
     used = _without_signal(candidates, floors, overdispersion, length, shared)
-    position = tuple(float(np.log(r.centre / window.centre)) / length for r in used)
+    position = _positions(used, window.centre, length)
     left_out = tuple(r.name for r in candidates if r not in used)
     if left_out:
         log.info("%s, %s: %s hold what looks like a signal, and test nothing", window.name, method, ", ".join(left_out))
@@ -259,11 +259,16 @@ def _excess(
     plain = b * max(seen, 1e-3)
     if len(others) < LEAST_REGIONS or c.n_obs - plain < 2 * float(np.sqrt(plain)):
         return 0.0
-    position = tuple(float(np.log(r.centre / region.centre)) / length for r in others)
+    position = _positions(others, region.centre, length)
     found = _point(others, index, c.eps_bkg, overdispersion, position, floor, shared).effects
     expected = b * float(np.exp(found.mu))
     error = np.sqrt(overdispersion * expected + expected**2 * (1 / max(c.m, 1.0) + found.sigma**2))
     return float((c.n_obs - expected) / error)
+
+
+def _positions(regions: Sequence[CountedRegion], centre: float, length: float) -> tuple[float, ...]:
+    """Log of the mass of each region over that of `centre`, in correlation lengths."""
+    return tuple(float(np.log(r.centre / centre)) / length for r in regions)
 
 
 class _Shared:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from cathode.classifier.methods import is_reference
 from cathode.classifier.scores import MethodScores
 from cathode.density.ensemble import DensityEnsemble
@@ -20,23 +17,6 @@ from cathode.template.settings import TemplateSettings
 from cathode.template.sidebands import SidebandClosure, compare_sidebands
 
 
-@dataclass(frozen=True, kw_only=True)
-class Conclusion:
-    """What a hunt says of one window.
-
-    Attributes:
-        sidebands: recorded over generated sideband events.
-        hunts: per method.
-        workspaces: per method and working point; empty when blind.
-        selected: events, likewise.
-    """
-
-    sidebands: SidebandClosure
-    hunts: tuple[HuntResults, ...]
-    workspaces: tuple[Workspace, ...] = ()
-    selected: tuple[Selected, ...] = ()
-
-
 def conclude(
     events: Events,
     density: DensityEnsemble,
@@ -49,40 +29,12 @@ def conclude(
     template: TemplateSettings = TemplateSettings(),
     statistics: StatisticsSettings = StatisticsSettings(),
     seed: int = 1,
-) -> tuple[Any, ...]:
+) -> tuple[SidebandClosure, tuple[HuntResults, ...], tuple[Workspace, ...], tuple[Selected, ...]]:
     """Counts, background, significances and limits of one window, with its workspaces and selected events.
 
-    `scores` per method, in the order of the hunt; none when blind: then of every `closure`. Returns the artefacts in the order of `Conclusion`.
+    `scores` per method, in the order of the hunt; none when blind: then of every `closure`. Returns recorded over generated sideband events, the
+    results per method, and workspaces and selected events per method and working point, none when blind.
     """
-    found = conclude_window(
-        events,
-        density,
-        scores,
-        closure,
-        overdispersion,
-        window=window,
-        working_points=working_points,
-        template=template,
-        statistics=statistics,
-        seed=seed,
-    )
-    return (found.sidebands, *found.hunts, *found.workspaces, *found.selected)
-
-
-def conclude_window(
-    events: Events,
-    density: DensityEnsemble,
-    scores: list[MethodScores],
-    closure: list[Closure],
-    overdispersion: Overdispersion | None,
-    *,
-    window: Window,
-    working_points: tuple[float, ...],
-    template: TemplateSettings,
-    statistics: StatisticsSettings,
-    seed: int,
-) -> Conclusion:
-    """The same, by name."""
     sidebands = compare_sidebands(
         events, density, window=window, working_points=working_points, template=template, seed=seed
     )
@@ -91,7 +43,7 @@ def conclude_window(
             infer_blind(c, density, sidebands, window=window, working_points=working_points, statistics=statistics)
             for c in closure
         )
-        return Conclusion(sidebands=sidebands, hunts=tuple(blind))
+        return sidebands, tuple(blind), (), ()
     of_method = {c.method: c for c in closure}
     hunts: list[HuntResults] = []
     workspaces: list[Workspace] = []
@@ -104,9 +56,4 @@ def conclude_window(
         hunts.append(results)
         workspaces += [space for space in spaces if isinstance(space, Workspace)]
         selected += select(events, s, working_points=working_points)
-    return Conclusion(
-        sidebands=sidebands,
-        hunts=tuple(hunts),
-        workspaces=tuple(workspaces),
-        selected=tuple(selected),
-    )
+    return sidebands, tuple(hunts), tuple(workspaces), tuple(selected)

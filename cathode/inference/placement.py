@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,11 +49,12 @@ def place_regions(windows: Sequence[Window], mass: Array, closure: ClosureSettin
 
     Raises ConfigError for a window that fewer than 4 regions can test: its sidebands are too short or too empty.
     """
-    hide_windows = closure.hide_windows or any(w.hidden for w in windows)
+    hide_windows = are_hidden(windows, closure)
     if hide_windows:
         mass = mass[np.all([~w.in_signal(mass) for w in windows], axis=0)]
+    ordered = np.sort(mass)
     fillers: list[Window] = []
-    usable = {w.name: _Usable.of(w, mass) for w in windows}
+    usable = {w.name: _Usable.of(w, ordered) for w in windows}
     avoid = {w.name: list(windows) if hide_windows else [w] for w in windows}
     for window in windows:
         spans = usable[window.name].centres(avoid[window.name], closure.guard, window.width)
@@ -94,7 +95,12 @@ def _numbers(spans: Sequence[Interval], wanted: int, width: float) -> list[int]:
     return useful
 
 
-def jobs_of_fillers(windows: Sequence[Window], closure: ClosureSettings) -> int:
+def are_hidden(windows: Iterable[Window], closure: ClosureSettings) -> bool:
+    """Whether windows are hidden from every pseudo signal region, and so test each other not: as configured, or because the hunt is blind."""
+    return closure.hide_windows or any(w.hidden for w in windows)
+
+
+def jobs_of_fillers(windows: Iterable[Window], closure: ClosureSettings) -> int:
     """Jobs that fillers are divided among, known before there are events: for a full set per group of like windows."""
     widths: list[float] = []
     for width in sorted(w.width for w in windows):
@@ -119,18 +125,18 @@ class _Usable:
     end: float
 
     @classmethod
-    def of(cls, window: Window, mass: Array) -> _Usable:
+    def of(cls, window: Window, ordered: Array) -> _Usable:
         low, high = window.range
-        below = mass[mass < window.signal[0]]
-        if len(mass) <= _BELOW or len(below) == 0:
-            raise ConfigError(f"window {window.name}: {len(mass)} sideband events are too few for a closure test")
+        below = ordered[: np.searchsorted(ordered, window.signal[0])]
+        if len(ordered) <= _BELOW or len(below) == 0:
+            raise ConfigError(f"window {window.name}: {len(ordered)} sideband events are too few for a closure test")
         peak = spectrum_peak(below, low)
         above_peak = window.signal[0] - window.width >= peak > low
-        begins = max(float(np.partition(mass, _BELOW)[_BELOW]), low + min(window.width / 2, window.signal[0] - low))
+        begins = max(float(ordered[_BELOW]), low + min(window.width / 2, window.signal[0] - low))
         first = peak + window.width if above_peak else begins
-        end, half = min(high, float(mass.max())), window.width / 2
-        centres = np.linspace(first + half, min(float(np.quantile(mass, 0.98)), end - 3 * half), _TRIED)
-        enough = centres[_hold_enough(centres, window.width, np.sort(mass))]
+        end, half = min(high, float(ordered[-1])), window.width / 2
+        centres = np.linspace(first + half, min(float(np.quantile(ordered, 0.98)), end - 3 * half), _TRIED)
+        enough = centres[_hold_enough(centres, window.width, ordered)]
         if len(enough) == 0 or centres[-1] <= centres[0]:
             return cls(window.width, end, low, end)  # no room
         return cls(window.width, float(enough[0]) - half, float(enough[-1]), end)

@@ -12,6 +12,7 @@ import vl_convert
 import yaml
 from markupsafe import Markup
 
+from cathode.artefacts import Text
 from cathode.calibration.results import BackgroundOnly, SignalFit, SignalResponse, Verdict
 from cathode.classifier.methods import find_method, is_reference
 from cathode.config import Config
@@ -23,12 +24,12 @@ from cathode.report.explain import derivation, stages
 from cathode.report.glossary import GLOSSARY
 from cathode.report.render import template
 from cathode.report.verdict import Calibration, discovery_threshold, headline, lights, quoted, word
-from cathode.results import FigureNumbers, HuntResult, Page, Summary
+from cathode.results import FigureNumbers, HuntResult, Summary
 
 _VEGA = "window.cathodeEmbed = vegaEmbed;"
 
 
-def report(summary: Summary, numbers: list[FigureNumbers], *, config: Config) -> Page:
+def report(summary: Summary, numbers: list[FigureNumbers], *, config: Config) -> Text:
     """The report: figures and controls are embedded, nothing is loaded from elsewhere.
 
     But for the table of times, which is a page beside it: times differ from run to run, the report's bytes must not.
@@ -43,12 +44,12 @@ def report_calibrated(
     injection: SignalResponse,
     *,
     config: Config,
-) -> Page:
+) -> Text:
     """The report with what pseudo-experiments say of it; `numbers` hold the figures of the calibration too."""
     return _page(summary, numbers, Calibration(background_only, injection), config)
 
 
-def _page(summary: Summary, numbers: list[FigureNumbers], calibration: Calibration | None, config: Config) -> Page:
+def _page(summary: Summary, numbers: list[FigureNumbers], calibration: Calibration | None, config: Config) -> Text:
     drawings = {n.name: read_drawing(n.text, n.name) for n in numbers}
     methods = list(dict.fromkeys(h.method for h in summary.hunts))
     best = quoted(summary)
@@ -83,7 +84,7 @@ def _page(summary: Summary, numbers: list[FigureNumbers], calibration: Calibrati
         data=_embedded(data),
         vega=Markup(_vega().replace("</script", "<\\/script")),
     )
-    return Page(text)
+    return Text(text)
 
 
 @lru_cache

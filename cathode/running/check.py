@@ -25,7 +25,7 @@ from cathode.results import RuleUsage, Summary
 from cathode.running.cost import describe_cost, estimate_cost
 from cathode.running.usage import read_usage
 from cathode.spectrum.sideband_model import MassModel
-from cathode.template.settings import LEAST_SOURCES
+from cathode.template.settings import LEAST_SOURCES, TemplateSettings
 
 log = logging.getLogger("cathode")
 
@@ -90,8 +90,11 @@ def describe_prepared(config: Config, prepared: Prepared) -> str:
         for name, count in (regions if config.blind else {"signal region": n_signal_region} | regions).items():
             if count < 100:
                 raise DataError(f"window {window.name}: found {count} events in the {name}, expected at least 100")
-    for region in (*([] if config.blind else placed.windows), *placed.fillers):
-        _refuse_what_training_would(config, events, region)
+    for window in () if config.blind else placed.windows:
+        _refuse_what_training_would(config, events, window, config.template, "window")
+    for filler in placed.fillers:
+        own = config.closure.template(config.template)
+        _refuse_what_training_would(config, events, filler, own, "pseudo signal region")
     n_windows, n_methods = len(config.regions), len(config.methods)
     lines.append(
         f"hunts: {n_windows} windows x {n_methods} methods ({', '.join(config.methods)}) x {len(config.working_points)} working points"
@@ -108,10 +111,12 @@ def _tested_by(placed: Placement, window: Window) -> str:
     return f"tested by {len(names)} pseudo signal regions" + (f", {others} of them other windows" if others else "")
 
 
-def _refuse_what_training_would(config: Config, events: Events, region: Window) -> None:
-    """Raise DataError or FitError now for what the chain in one region, a window or a filler, would end with after minutes."""
-    mass, filler = events.mass, region.name.startswith("pseudo")
-    where = f"{'pseudo signal region' if filler else 'window'} {region.name} ({region.signal[0]:.5g} - {region.signal[1]:.5g} GeV)"
+def _refuse_what_training_would(
+    config: Config, events: Events, region: Window, template: TemplateSettings, what: str
+) -> None:
+    """Raise DataError or FitError now for what the chain in one region would end with after minutes."""
+    mass = events.mass
+    where = f"{what} {region.name} ({region.signal[0]:.5g} - {region.signal[1]:.5g} GeV)"
     visible = np.flatnonzero(region.in_sideband(mass))
     some = visible[np.linspace(0, len(visible) - 1, min(len(visible), _LOOKED_AT)).astype(int)]
     for name, values in zip(events.names, events.features[some].T, strict=True):
@@ -131,10 +136,9 @@ def _refuse_what_training_would(config: Config, events: Events, region: Window) 
                 f"{where}: cwola has {strips[0]} and {strips[1]} events in its strips below and above, expected at least 50 in each; "
                 "a wider windows.range or classifier.strip_width would help"
             )
-    if config.template.base != "sidebands" or not any(find_method(m).needs_template for m in config.methods):
+    if template.base != "sidebands" or not any(find_method(m).needs_template for m in config.methods):
         return
-    settings = config.closure.template(config.template) if filler else config.template
-    if (found := int(settings.sources(region, mass).sum())) < LEAST_SOURCES:
+    if (found := int(template.sources(region, mass).sum())) < LEAST_SOURCES:
         raise DataError(
             f"{where}: found {found} sideband events that a template could be made of, expected at least {LEAST_SOURCES}; "
             "a larger template.span or a wider windows.range would help"

@@ -2,7 +2,7 @@
 
 The signature is the declaration. Positional parameters are artefacts, read by their annotated type (`list[...]`: several, `Iterable[...]`: several, read one
 by one where all would fill the memory, `... | None`: may be absent); keyword parameters are sections of the configuration, wildcards, or `used`, what the run took so far; the return value is the
-artefact, or a tuple of them. The command line (`cathode.steps.run`), the rules' commands and parameters (`workflow/common.smk`) and the
+artefact, or a tuple of them or of groups of them. The command line (`cathode.steps.run`), the rules' commands and parameters (`workflow/common.smk`) and the
 tests that hold them together are derived from it. A step opens no artefact, so a notebook runs the same chain in memory.
 """
 

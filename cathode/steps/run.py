@@ -87,11 +87,11 @@ def run_step(step: str, arguments: argparse.Namespace) -> None:
         refuse_parts_of_others(keywords["config"], parts)
     if said.used and arguments.folder:
         keywords["used"] = _used(Path(arguments.folder), keywords["config"])
-    result = function_of(step)(*positional, **keywords)
-    for obj in result if isinstance(result, tuple) else (result,):
+    results = _flat(function_of(step)(*positional, **keywords))
+    for obj in results:
         inputs |= getattr(obj, "inputs", None) or {}  # files that are no artefacts
     made = io.Made(step, __version__, inputs, settings=of_tree(publish_paths(sections)), code=code_sha256(step))
-    _write(result, [Path(p) for p in arguments.out], made)
+    _write(results, [Path(p) for p in arguments.out], made)
     if job := describe_job():
         log.info(write_record(step, job))
 
@@ -164,20 +164,25 @@ def _used(folder: Path, config: Any) -> Any:
     return read_usage(folder, estimated_seconds(config, folder))
 
 
-def _write(result: Any, outs: list[Path], made: Any) -> None:
+def _flat(result: Any) -> list[Any]:
+    """The artefacts that a step returned: one, several, or groups of several, in their order."""
+    return [obj for part in result for obj in _flat(part)] if isinstance(result, tuple) else [result]
+
+
+def _write(results: list[Any], outs: list[Path], made: Any) -> None:
     """Write what a step returned: figures by name, one artefact, or several in their order."""
     from cathode import io
     from cathode.results import Figures
 
-    if isinstance(result, Figures):
-        missing = sorted({p.name for p in outs} - set(result.files))
+    first = results[0]
+    if isinstance(first, Figures):
+        missing = sorted({p.name for p in outs} - set(first.files))
         if missing:
-            expected = ", ".join(sorted(result.files))
+            expected = ", ".join(sorted(first.files))
             raise ConfigError(f"--out: {made.step} draws no {missing[0]}, expected among {expected}")
         for path in outs:
-            io.write(Figures({path.name: result.files[path.name]}), path.parent, made)
+            io.write(Figures({path.name: first.files[path.name]}), path.parent, made)
         return
-    results = result if isinstance(result, tuple) else (result,)
     if len(results) != len(outs):
         raise ConfigError(f"--out: found {len(outs)} files, expected {len(results)} for {made.step}")
     for obj, path in zip(results, outs, strict=True):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+from cathode.artefacts import Text
 from cathode.config import Config
 from cathode.events import Intake
 from cathode.inference.table import as_csv, hunts_frame
 from cathode.inference.total import global_significance, inclusive_excess, merge_excesses
-from cathode.results import HuntResults, RuleUsage, Summary, TableText, Truth
+from cathode.results import HuntResults, RuleUsage, Summary, Truth
 from cathode.running.usage import summarise_timing
 from cathode.seeds import derive_seed
 from cathode.version import __version__
@@ -23,7 +24,7 @@ def summarise(
     *,
     config: Config,
     used: tuple[RuleUsage, ...] = (),
-) -> tuple[Summary, TableText]:
+) -> tuple[Summary, Text]:
     """Gather the hunts of a run, and what labels say of them, into the machine-readable result, and into a table of all of them."""
     known = {(t.window, t.method): t.entries for t in truth if t.entries}
     entries = []
@@ -47,4 +48,4 @@ def summarise(
         timing=summarise_timing(used),
         **vars(total),
     )
-    return summary, TableText(as_csv(hunts_frame(summary)))
+    return summary, Text(as_csv(hunts_frame(summary)))
