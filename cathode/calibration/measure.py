@@ -37,7 +37,7 @@ from cathode.calibration.verdicts import (
 )
 from cathode.classifier.methods import searches
 from cathode.inference.background import combine
-from cathode.inference.closure import known_overdispersion
+from cathode.inference.closure import known_overdispersion, link_points
 from cathode.results import HuntResults, Overdispersion, OverdispersionTable
 from cathode.stats.settings import StatisticsSettings
 
@@ -162,8 +162,9 @@ def _measure(
     table = measured.at_experiments if measured else None
     known = known_overdispersion(table, x.method, working_points, statistics)
     out: list[Measured] = []
-    for counts, closure, passing_signal, v in zip(x.counts, x.closure, x.n_signal_passing, known, strict=True):
-        e = combine(x.method, counts, (x.n_bootstraps, x.n_seeds), closure.with_overdispersion(v), statistics, v)
+    closures = link_points([p.with_overdispersion(v) for p, v in zip(x.closure, known, strict=True)], statistics)
+    for counts, closure, passing_signal, v in zip(x.counts, closures, x.n_signal_passing, known, strict=True):
+        e = combine(x.method, counts, (x.n_bootstraps, x.n_seeds), closure, statistics, v)
         p = e.p_value()
         common = Measured(
             toy=x.toy,
@@ -176,7 +177,7 @@ def _measure(
             p_local=p,
         )
         if x.strength is None:
-            following = e.p_value(counts.n_obs + 1 / counts.n_splits)
+            following = e.p_value(counts.n_obs + counts.step)
             out.append(
                 NullMeasured(
                     **vars(common),

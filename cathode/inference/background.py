@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cathode.artefacts import artefact
 from cathode.classifier.methods import is_reference
 from cathode.classifier.scores import MethodScores, SplitScores
 from cathode.events import Role
@@ -103,9 +102,9 @@ class BackgroundEstimate:
         of the very events that are counted: it is treated as known, and the value is a yardstick, not a p-value.
         """
         c = self.counts
-        n, step = c.n_obs if n is None else n, 1 / c.n_splits
+        n = c.n_obs if n is None else n
         if is_reference(self.method):
-            return p_predictive(n, c.m * _KNOWN, c.tau * _KNOWN, mu=0.0, sigma=0.0, step=step)
+            return p_predictive(n, c.m * _KNOWN, c.tau * _KNOWN, mu=0.0, sigma=0.0, step=c.step)
         return p_predictive(
             n,
             c.m,
@@ -115,7 +114,7 @@ class BackgroundEstimate:
             scatter=self.scatter,
             nu=self.nu,
             overdispersion=self.overdispersion,
-            step=step,
+            step=c.step,
         )
 
     def z(self) -> float:
@@ -208,7 +207,6 @@ class BackgroundEstimate:
         )
 
 
-@artefact("background", "json")
 @dataclass(frozen=True, kw_only=True)
 class Estimates:
     """Background estimates of one window and method.
@@ -241,11 +239,9 @@ def estimate_background(
     for index, (eps, v) in enumerate(zip(working_points, known, strict=True)):
         measured = closure.points[index] if closure else None
         estimate = combine(scores.method, count_passing(splits, eps), layout, measured, statistics, v)
-        if closure and closure.left_out:
-            said = f"closure: {len(closure.left_out)} pseudo signal regions may hold a signal, and were left out"
-            estimate = replace(estimate, flags=(*estimate.flags, said))
+        flags = (*estimate.flags, *(closure.doubts if closure else ()))
         sequential = count_passing((one_way,), eps) if one_way else None
-        points.append(replace(estimate, sequential=sequential, generative=half_ensembles(splits, eps)))
+        points.append(replace(estimate, sequential=sequential, generative=half_ensembles(splits, eps), flags=flags))
     return Estimates(window=first.window, interval=first.interval, method=scores.method, points=tuple(points))
 
 

@@ -19,6 +19,7 @@ from cathode.inference.placement import LEAST_REGIONS, place_regions
 from cathode.inference.settings import ClosureSettings
 from cathode.regions import Interval, Window
 from cathode.results import Overdispersion, OverdispersionTable
+from cathode.stats.linked import link_effects
 from cathode.stats.random_effects import RandomEffects, random_effects, spread
 from cathode.stats.settings import StatisticsSettings
 
@@ -63,7 +64,7 @@ class ClosurePoint:
     reached: float | None = None
 
     def with_overdispersion(self, v: float) -> ClosurePoint:
-        """The same regions, combined for counts of another overdispersion."""
+        """The same regions, combined for counts of another overdispersion, behind this working point alone."""
         n, b, error = (np.array(a) for a in (self.observed, self.predicted, self.relative_error))
         effects = random_effects(
             n,
@@ -75,6 +76,14 @@ class ClosurePoint:
             floor=self.floor,
         )
         return replace(self, effects=effects)
+
+
+def link_points(points: Sequence[ClosurePoint], statistics: StatisticsSettings) -> tuple[ClosurePoint, ...]:
+    """Points that were combined alone, each with what the others say of its bias, as configured."""
+    if not statistics.link_working_points:
+        return tuple(points)
+    linked = link_effects([p.effects for p in points], [p.eps_bkg for p in points], [p.floor for p in points])
+    return tuple(replace(p, effects=e) for p, e in zip(points, linked, strict=True))
 
 
 @artefact("closure", "json")
@@ -97,6 +106,13 @@ class Closure:
     intervals: tuple[Interval, ...]
     points: tuple[ClosurePoint, ...]
     left_out: tuple[str, ...] = ()
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What a reader must know of all its points."""
+        if not self.left_out:
+            return ()
+        return (f"closure: {len(self.left_out)} pseudo signal regions may hold a signal, and were left out",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +189,7 @@ def combine_closure(
             [counted[name] for name in placed.testing[window.name]],
             working_points=working_points,
             overdispersion=known,
-            floors=[statistics.floor(eps) for eps in working_points],
+            statistics=statistics,
             correlation_length=closure.correlation_length,
             shared=shared,
         )
@@ -188,12 +204,13 @@ def combine_regions(
     *,
     working_points: Sequence[float],
     overdispersion: Sequence[float],
-    floors: Sequence[float],
+    statistics: StatisticsSettings,
     correlation_length: float,
     shared: _Shared | None = None,
 ) -> Closure:
     """The non-closure of one window and method from the regions that test it; those with what looks like a signal are left out."""
     shared = shared or _Shared()
+    floors = [statistics.floor(eps) for eps in working_points]
     length = correlation_length * float(np.log(window.signal[1] / window.signal[0]))
     used = _without_signal(candidates, floors, overdispersion, length, shared)
     position = _positions(used, window.centre, length)
@@ -209,7 +226,7 @@ def combine_regions(
         method=method,
         names=tuple(r.name for r in used),
         intervals=tuple(r.interval for r in used),
-        points=points,
+        points=link_points(points, statistics),
         left_out=left_out,
     )
 

@@ -29,7 +29,8 @@ class PassingCounts:
         m: independent reference events that pass: (sum g)^2 / sum g^2 with g the passing weight of each recorded source.
         member_counts: passing reference events per density member; empty without a density model.
         independent_members: whether the members' counts carry Poisson noise of their own.
-        n_splits: fold splits averaged; counts come in steps of about 1 / n_splits.
+        n_splits: fold splits averaged.
+        step: spacing of possible counts, 1 over all cuts that an event may pass.
     """
 
     eps_bkg: float
@@ -40,6 +41,7 @@ class PassingCounts:
     member_counts: tuple[float, ...]
     independent_members: bool
     n_splits: int
+    step: float = 1.0
 
     @property
     def has_ensemble(self) -> bool:
@@ -190,6 +192,7 @@ def count_passing(splits: Sequence[SplitScores], eps_bkg: float) -> PassingCount
         member_counts=members,
         independent_members=first.independent_members,
         n_splits=len(splits),
+        step=min(cut.share for s in splits for cut in cuts(s, eps_bkg)) / len(splits),
     )
 
 

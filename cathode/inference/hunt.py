@@ -106,6 +106,7 @@ def infer_blind(
                 flags=(
                     "blind: the signal region was not read",
                     *doubts,
+                    *closure.doubts,
                     *(
                         [f"statistics: asked for a background efficiency of {eps:g}, reached {reached:.2g}"]
                         if off

@@ -50,17 +50,16 @@ def place_regions(windows: Sequence[Window], mass: Array, closure: ClosureSettin
     Raises ConfigError for a window that fewer than 4 regions can test: its sidebands are too short or too empty.
     """
     hide_windows = are_hidden(windows, closure)
-    if hide_windows:
-        mass = mass[np.all([~w.in_signal(mass) for w in windows], axis=0)]
+    hidden = _hidden(windows) if hide_windows else ()
+    mass = mass[np.all([~w.in_signal(mass) for w in hidden], axis=0)] if hidden else mass
     ordered = np.sort(mass)
     fillers: list[Window] = []
     usable = {w.name: _Usable.of(w, ordered) for w in windows}
-    avoid = {w.name: list(windows) if hide_windows else [w] for w in windows}
+    avoid = {w.name: list(hidden) if hide_windows else [w] for w in windows}
     for window in windows:
         spans = usable[window.name].centres(avoid[window.name], closure.guard, window.width)
         others = [*([] if hide_windows else windows), *fillers]
         tested = [r for r in others if usable[window.name].admits(r, avoid[window.name], closure.guard)]
-        hidden = windows if hide_windows else ()
         for (a, b), n in zip(spans, _numbers(spans, closure.windows, window.width), strict=True):
             step = math.log(b / a) / max(n, 1)
             for k in range(n):
@@ -98,6 +97,15 @@ def _numbers(spans: Sequence[Interval], wanted: int, width: float) -> list[int]:
 def are_hidden(windows: Iterable[Window], closure: ClosureSettings) -> bool:
     """Whether windows are hidden from every pseudo signal region, and so test each other not: as configured, or because the hunt is blind."""
     return closure.hide_windows or any(w.hidden for w in windows)
+
+
+def _hidden(windows: Iterable[Window]) -> tuple[Window, ...]:
+    """The windows, and as such every other region that is hidden from them: a quick hunt has one window of a blind scan, and may look at none."""
+    found = {w.signal: w for w in windows}
+    for w in tuple(found.values()):
+        for interval in w.hidden:
+            found.setdefault(interval, Window("hidden", interval, w.range))
+    return tuple(found.values())
 
 
 def jobs_of_fillers(windows: Iterable[Window], closure: ClosureSettings) -> int:

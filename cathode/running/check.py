@@ -99,7 +99,7 @@ def describe_prepared(config: Config, prepared: Prepared) -> str:
     lines.append(
         f"hunts: {n_windows} windows x {n_methods} methods ({', '.join(config.methods)}) x {len(config.working_points)} working points"
     )
-    lines.append(describe_cost(estimate_cost(config, mass), cpu_count()))
+    lines.append(describe_cost(estimate_cost(config, mass, placed), cpu_count()))
     lines.append(f"results: {config.folder}/summary.json, {config.folder}/report.html")
     return "\n".join(lines)
 

@@ -74,6 +74,8 @@ class StatisticsSettings:
         scatter_floor: standard deviation that the bias of a method has from region to region at least, in the log, as pairs of working point and
             floor, between which it goes as a power. Non-closure that the pseudo signal regions are too few to see is covered up to there, and only
             to there (docs/method.md).
+        link_working_points: let working points that count many events say, too, what the mean bias is behind those that count few: it changes from one to
+            the next by steps of the size of `scatter_floor`. Without it each is measured alone.
         shift: `always` multiplies the background by the measured mean closure ratio; `positive` only if that raises it.
         limits: compute CLs upper limits.
         luminosity: integrated luminosity in fb^-1, for limits on cross-sections; null: on events only.
@@ -83,6 +85,7 @@ class StatisticsSettings:
 
     overdispersion: float | Literal["calibrated"] = within(1.0, 1, 100)
     scatter_floor: tuple[tuple[float, float], ...] = ((0.1, 0.02), (0.01, 0.05), (0.001, 0.15))
+    link_working_points: bool = True
     shift: Literal["always", "positive"] = "always"
     limits: bool = True
     luminosity: float | None = within(None, 0, 1_000_000_000, above=True)

@@ -27,7 +27,7 @@ from cathode.classifier.scores import MethodScores, SplitScores
 from cathode.density.ensemble import DensityEnsemble
 from cathode.errors import ArtefactError
 from cathode.events import Events, Intake, Labels, Template
-from cathode.inference.background import BackgroundEstimate, Estimates
+from cathode.inference.background import BackgroundEstimate
 from cathode.inference.closure import Closure, ClosurePoint
 from cathode.inference.counts import PassingCounts
 from cathode.results import (
@@ -98,9 +98,6 @@ ARTEFACTS = {
     "closure": (
         Closure(window="m3500", method="cathode", names=("pseudo00",), intervals=((1.0, 2.0),), points=(POINT,)), "json",
     ),
-    "background": (
-        Estimates(window="m3500", interval=(3300.0, 3700.0), method="cathode", points=(ESTIMATE,)), "json",
-    ),
     "hunts": (HuntResults((RESULT,)), "json"),
     "intake": (Intake(read=None, kept=5, dropped=None, duplicates=0), "json"),
     "classifier_experiments": (
@@ -164,7 +161,7 @@ def test_every_kind_comes_back_value_by_value_and_with_stable_bytes(name, tmp_pa
 
 @pytest.mark.parametrize(
     ("name", "other"),
-    [("events", Template), ("scores", DensityEnsemble), ("closure", Estimates), ("summary", Overdispersion)],
+    [("events", Template), ("scores", DensityEnsemble), ("closure", HuntResults), ("summary", Overdispersion)],
 )
 def test_the_wrong_kind_is_named(name, other, tmp_path):
     obj, suffix = ARTEFACTS[name]

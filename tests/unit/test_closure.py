@@ -129,7 +129,7 @@ def test_so_few_are_never_left_out_that_too_few_remain():
     regions = [Window(f"r{k}", (3500.0 + 400 * k, 3900.0 + 400 * k), RANGE) for k in range(5)]
     counted = [CountedRegion.of(scored(r, mass, score, k).splits, (0.1,)) for k, r in enumerate(regions)]
     found = combine_regions(
-        window, "cathode", counted, working_points=(0.1,), overdispersion=(1.0,), floors=(0.05,), correlation_length=1.0
+        window, "cathode", counted, working_points=(0.1,), overdispersion=(1.0,), statistics=StatisticsSettings(scatter_floor=((0.1, 0.05),)), correlation_length=1.0
     )  # fmt: skip
     assert len(found.names) >= 4
 

@@ -61,7 +61,7 @@ def closure_of(tests, eps: float, overdispersion: float = 1.0) -> Closure:
         named = tuple(dataclasses.replace(s, window=f"p{i}", interval=interval) for s in splits)
         regions.append(CountedRegion.of(named, (eps,)))
     return combine_regions(
-        WINDOW, "cathode", regions, working_points=(eps,), overdispersion=(overdispersion,), floors=(0.0,), correlation_length=1.0
+        WINDOW, "cathode", regions, working_points=(eps,), overdispersion=(overdispersion,), statistics=StatisticsSettings(scatter_floor=((eps, 0.0),)), correlation_length=1.0
     )  # fmt: skip
 
 
@@ -283,6 +283,28 @@ def test_blind_numbers_use_the_efficiency_that_was_reached():
     assert entry.n_bkg_uncorrected == 200.0
     assert entry.eps_bkg_reached == 1.0
     assert "reached 1" in entry.flags[1]
+
+
+def test_regions_that_were_left_out_are_said_in_blind_and_open_hunts_alike():
+    closure = dataclasses.replace(closure_of(TESTS, 0.01), left_out=("pseudo1", "pseudo2"))
+    density = SimpleNamespace(mass=SimpleNamespace(expected=lambda: (200.0, 5.0), p_value=0.5))
+    (blind,) = infer_blind(closure, density, window=WINDOW, working_points=(0.01,)).entries
+    opened = estimate(make_scores(), closure)
+    for flags in (blind.flags, opened.flags):
+        assert sum("2 pseudo signal regions may hold a signal" in flag for flag in flags) == 1
+
+
+def test_counts_come_in_steps_of_the_cuts_that_an_event_may_pass():
+    """Two fold splits, whose undivided references are halved, each half choosing for the other."""
+    divided = make_scores()
+    role = np.where(np.arange(len(divided.ref_role)) % 2, Role.THRESHOLD, Role.EFFICIENCY)
+    divided = dataclasses.replace(divided, ref_role=role)
+    whole = dataclasses.replace(divided, ref_role=np.full_like(role, Role.THRESHOLD_AND_EFFICIENCY))
+    for splits in ((divided,), (divided, divided), (whole,), (whole, whole, whole)):
+        counts = count_passing(splits, 0.01)
+        per_event = passing(splits, 0.01)
+        assert set(np.round(per_event / counts.step % 1, 6)) <= {0.0, 1.0}
+        assert counts.step == pytest.approx((0.5 if splits[0] is whole else 1.0) / len(splits))
 
 
 def test_selected_events_keep_their_identifiers():

@@ -83,6 +83,19 @@ def test_hidden_windows_are_in_no_region_and_no_region_sees_them():
         assert place_regions(blind, outside, ClosureSettings()).fillers == placed.fillers
 
 
+def test_a_quick_blind_hunt_keeps_its_regions_away_from_the_windows_it_does_not_hunt():
+    m = masses()
+    windows = list(WindowSettings(range=RANGE, signal_regions=((2900, 3100), (3900, 4100))).windows().values())
+    hidden = tuple(w.signal for w in windows)
+    outside = m[np.all([~w.in_signal(m) for w in windows], axis=0)]
+    one = dataclasses.replace(windows[1], hidden=hidden)
+    placed = place_regions([one], outside, ClosureSettings())
+    assert list(placed.testing) == [one.name]
+    for region in placed.fillers:
+        assert all(apart(region, w) >= 0.5 * w.width - 1e-6 for w in windows)
+        assert set(region.hidden) == set(hidden)
+
+
 def test_a_scan_that_hides_everything_is_refused_in_words():
     with pytest.raises(
         ConfigError, match=r"window m2900: the sidebands have room for \d+ pseudo signal regions of 400 GeV"
