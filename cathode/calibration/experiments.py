@@ -10,19 +10,21 @@ import numpy as np
 from cathode.calibration.pseudo_data import Background, inject, is_signal
 from cathode.calibration.results import ClassifierCount, ClassifierExperiments, PseudoExperiment, PseudoExperiments
 from cathode.classifier.methods import find_method, score, searches
+from cathode.classifier.scores import MethodScores
 from cathode.classifier.settings import ClassifierSettings
 from cathode.classifier.training import score_samples
 from cathode.density.ensemble import DensityEnsemble, fit_density, fit_ensemble
 from cathode.density.settings import DensitySettings
 from cathode.events import Events
-from cathode.inference.chain import measure_closure
-from cathode.inference.closure import ClosurePoint
+from cathode.inference.chain import measure_closures
+from cathode.inference.closure import Closure
 from cathode.inference.counts import count_passing, passing
+from cathode.inference.placement import are_hidden
 from cathode.inference.settings import ClosureSettings
 from cathode.regions import Window
 from cathode.seeds import derive_seed
 from cathode.spectrum.sideband_model import MassModel
-from cathode.stats.settings import CalibrationSettings
+from cathode.stats.settings import CalibrationSettings, StatisticsSettings
 from cathode.template.make import make_template
 from cathode.template.settings import TemplateSettings
 
@@ -118,6 +120,7 @@ def calibrate_chain(
     spare: Events,
     *,
     window: Window,
+    regions: tuple[Window, ...],
     batch: str,
     methods: tuple[str, ...],
     working_points: tuple[float, ...],
@@ -125,14 +128,15 @@ def calibrate_chain(
     template: TemplateSettings,
     classifier: ClassifierSettings,
     closure: ClosureSettings,
+    statistics: StatisticsSettings,
     calibration: CalibrationSettings,
     seed: int,
     device: str,
 ) -> PseudoExperiments:
-    """Run the whole chain on background-only pseudo-experiments, and its classifiers on injected signals.
+    """Run the whole chain on background-only pseudo-experiments, in every window of the hunt, and its classifiers on injected signals.
 
-    Densities are trained anew in every background-only pseudo-experiment, in the signal region and in every pseudo signal
-    region. Injections keep its densities and its closure: a signal reaches neither but through its tails in the sidebands.
+    Densities are trained anew in every background-only pseudo-experiment, in all windows and fillers. When windows hide each other, only `window` is
+    hunted: the truth knows nothing of the others. Injections are into `window`, and keep its densities and its closure: a signal reaches neither but through its tails in the sidebands.
     Each pseudo-experiment gets one strength, so that no two measurements share a background.
     Counts are kept as they are: what follows from them is statistics, and is done by `measure_calibration`.
     """
@@ -140,60 +144,77 @@ def calibrate_chain(
     known = Background(truth.density, truth.mass, side, events.names, window)
     n_expected = known.total() if calibration.events is None else float(calibration.events)
     light = dataclasses.replace(classifier, sequential_members=0)  # cross-checks are not what is calibrated
+    hunted = (window,) if are_hidden(regions, closure) else regions
     out: list[PseudoExperiment] = []
+
+    def scored(data: Events, density: DensityEnsemble, region: Window, method: str, seed: int) -> MethodScores:
+        drawn = None
+        if find_method(method).needs_template:
+            drawn = make_template(data, density, window=region, template=template, seed=seed, device=device)
+        return score(data, drawn, window=region, method=method, classifier=light, seed=seed, device=device)
+
     for t in calibration.batch(int(batch), calibration.background):
         own_seed = derive_seed(seed, "calibrate_chain", t)
         data = known.draw(n_expected, seed=own_seed)
-        density = fit_density(data, window=window, background=background, seed=own_seed, device=device)
-        closures: dict[str, tuple[ClosurePoint, ...]] = {}
-        strengths: list[float | None] = [None]
+        densities = {
+            r.name: fit_density(data, window=r, background=background, seed=own_seed, device=device) for r in hunted
+        }
+        strength = None
         if t < calibration.injections and window.in_signal(spare.mass).any():
-            strengths.append(calibration.strengths[t % len(calibration.strengths)])
-        n_inside = float(window.in_signal(data.mass).sum())
-        for strength in strengths:
-            run_seed, mixed, spectrum = own_seed, data, density.mass
-            if strength is not None:
-                run_seed = derive_seed(own_seed, "inject", strength)
-                mixed = inject(data, spare, window, strength * np.sqrt(n_inside), seed=run_seed)
-                spectrum = MassModel.fit(mixed.mass, window, background.mass)
-            expected, error = spectrum.expected()
-            for method in searches(methods):
-                if method not in closures:
-                    closures[method] = measure_closure(
-                        data,
-                        window=window,
-                        method=method,
-                        working_points=working_points,
-                        background=background,
-                        template=template,
-                        classifier=light,
-                        closure=closure,
-                        seed=own_seed,
-                        device=device,
-                    ).points
-                drawn = (
-                    make_template(mixed, density, window=window, template=template, seed=run_seed, device=device)
-                    if find_method(method).needs_template
-                    else None
-                )
-                splits = score(
-                    mixed, drawn, window=window, method=method, classifier=light, seed=run_seed, device=device
-                ).splits
-                hit = is_signal(splits[0].row)
-                out.append(
-                    PseudoExperiment(
-                        toy=t,
-                        strength=strength,
-                        method=method,
-                        n_bootstraps=splits[0].n_bootstraps,
-                        n_seeds=splits[0].n_seeds,
-                        counts=tuple(count_passing(splits, eps) for eps in working_points),
-                        closure=closures[method],
-                        n_expected=expected,
-                        n_expected_error=error,
-                        n_signal=int(hit.sum()),
-                        n_signal_passing=tuple(float(passing(splits, eps)[hit].sum()) for eps in working_points),
-                    )
-                )
+            strength = calibration.strengths[t % len(calibration.strengths)]
+        for method in searches(methods):
+            scores = {r.name: scored(data, densities[r.name], r, method, own_seed) for r in hunted}
+            closures = measure_closures(
+                data,
+                list(scores.values()),
+                regions=hunted,
+                method=method,
+                working_points=working_points,
+                background=background,
+                template=template,
+                classifier=light,
+                closure=closure,
+                statistics=statistics,
+                seed=own_seed,
+                device=device,
+            )
+            for c in closures:
+                spectrum = densities[c.window].mass
+                out.append(_experiment(t, None, scores[c.window], c, spectrum, working_points))
+            if strength is None:
+                continue
+            run_seed = derive_seed(own_seed, "inject", strength)
+            n_inside = float(window.in_signal(data.mass).sum())
+            mixed = inject(data, spare, window, strength * np.sqrt(n_inside), seed=run_seed)
+            found = scored(mixed, densities[window.name], window, method, run_seed)
+            own = next(c for c in closures if c.window == window.name)
+            spectrum = MassModel.fit(mixed.mass, window, background.mass)
+            out.append(_experiment(t, strength, found, own, spectrum, working_points))
         log.info("pseudo-experiment %d of %d", t + 1, calibration.background)
     return PseudoExperiments(window=window.name, experiments=tuple(out))
+
+
+def _experiment(
+    toy: int,
+    strength: float | None,
+    scores: MethodScores,
+    closure: Closure,
+    spectrum: MassModel,
+    working_points: tuple[float, ...],
+) -> PseudoExperiment:
+    splits, (expected, error) = scores.splits, spectrum.expected()
+    hit = is_signal(splits[0].row)
+    return PseudoExperiment(
+        toy=toy,
+        strength=strength,
+        window=closure.window,
+        method=closure.method,
+        n_bootstraps=splits[0].n_bootstraps,
+        n_seeds=splits[0].n_seeds,
+        counts=tuple(count_passing(splits, eps) for eps in working_points),
+        closure=closure.points,
+        n_expected=expected,
+        n_expected_error=error,
+        n_signal=int(hit.sum()),
+        n_signal_passing=tuple(float(passing(splits, eps)[hit].sum()) for eps in working_points),
+    )

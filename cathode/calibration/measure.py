@@ -39,6 +39,7 @@ from cathode.classifier.methods import searches
 from cathode.inference.background import combine
 from cathode.inference.closure import known_overdispersion, link_points
 from cathode.results import HuntResults, Overdispersion, OverdispersionTable
+from cathode.stats.counting import sidak
 from cathode.stats.settings import StatisticsSettings
 
 T = TypeVar("T", Measured, NullMeasured, SignalMeasured, EfficiencyPoint)
@@ -110,15 +111,16 @@ def measure_calibration(
         found
         for part in experiments
         for x in part.experiments
-        for found in _measure(x, part.window, overdispersion, working_points, statistics)
+        for found in _measure(x, overdispersion, working_points, statistics)
     ]
     null = [e for e in measured if isinstance(e, NullMeasured)]
     injected = [e for e in measured if isinstance(e, SignalMeasured)]
     hunts = [(method, eps) for method in searches(methods) for eps in working_points]
     verdicts = []
-    for method, eps in hunts:
-        found = uniformity([e.p_mid for e in _of(null, method, eps)])
-        verdicts.append(Verdict(method=method, eps_bkg=eps, **dataclasses.asdict(found)))
+    for window in dict.fromkeys(e.window for e in null):
+        for method, eps in hunts:
+            found = uniformity([e.p_mid for e in _of(null, method, eps) if e.window == window])
+            verdicts.append(Verdict(window=window, method=method, eps_bkg=eps, **vars(found)))
     fits = []
     for method, eps in hunts:
         mine = _of(injected, method, eps)
@@ -131,12 +133,18 @@ def measure_calibration(
             fits.append(SignalFit(method=method, eps_bkg=eps, **dataclasses.asdict(line)))
     toys = sorted({e.toy for e in null})
     smallest = [min(e.p_mid for e in null if e.toy == t) for t in toys]
+    p_global = tuple(sidak(p, len(verdicts)) for p in smallest)
     first = fits[0] if fits else None
     return (
         BackgroundOnly(
             n_toys=len(toys),
             verdicts=tuple(verdicts),
-            trials=Trials(hunts=len(verdicts), effective=effective_trials(smallest)),
+            trials=Trials(
+                hunts=len(verdicts),
+                effective=effective_trials(smallest),
+                p_global=p_global,
+                verdict=uniformity(p_global),
+            ),
             p_local=tuple(e.p_local for e in null),
             experiments=tuple(null),
         ),
@@ -153,7 +161,6 @@ def measure_calibration(
 
 def _measure(
     x: PseudoExperiment,
-    window: str,
     measured: Overdispersion | None,
     working_points: tuple[float, ...],
     statistics: StatisticsSettings,
@@ -168,7 +175,7 @@ def _measure(
         p = e.p_value()
         common = Measured(
             toy=x.toy,
-            window=window,
+            window=x.window,
             method=x.method,
             eps_bkg=counts.eps_bkg,
             n_obs=counts.n_obs,

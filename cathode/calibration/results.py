@@ -55,6 +55,7 @@ class PseudoExperiment:
     Attributes:
         toy: number of the background.
         strength: injected signal in units of sqrt(B), None without.
+        window: name of the window.
         method: cathode or cwola, or one of your own.
         n_bootstraps: R of its density members.
         n_seeds: K of its density members.
@@ -68,6 +69,7 @@ class PseudoExperiment:
 
     toy: int
     strength: float | None
+    window: str
     method: str
     n_bootstraps: int
     n_seeds: int
@@ -85,8 +87,8 @@ class PseudoExperiments:
     """A batch of pseudo-experiments of the whole chain.
 
     Attributes:
-        window: name of the window.
-        experiments: of all methods.
+        window: that of the truth, where signals are injected.
+        experiments: of all windows and methods.
     """
 
     window: str
@@ -180,10 +182,12 @@ class Verdict(Uniformity):
     """Uniformity of one hunt's p-values.
 
     Attributes:
+        window: name of the window.
         method: name of the method.
         eps_bkg: working point.
     """
 
+    window: str
     method: str
     eps_bkg: float
 
@@ -193,12 +197,16 @@ class Trials:
     """Hunts of a pseudo-experiment.
 
     Attributes:
-        hunts: how many there are.
+        hunts: how many there are: windows x methods x working points.
         effective: independent ones that give smallest p-values like theirs.
+        p_global: of every pseudo-experiment, Sidak's from the smallest of its p-values.
+        verdict: on these; conservative where hunts are correlated.
     """
 
     hunts: int
     effective: float
+    p_global: tuple[float, ...]
+    verdict: Uniformity
 
 
 @artefact("background_only", "document")
@@ -208,8 +216,8 @@ class BackgroundOnly:
 
     Attributes:
         n_toys: pseudo-experiments.
-        verdicts: per method and working point.
-        trials: of a hunt.
+        verdicts: per window, method and working point.
+        trials: all hunts of a pseudo-experiment together.
         p_local: all p-values.
         experiments: every measurement.
     """

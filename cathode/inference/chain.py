@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cathode.classifier.scores import MethodScores
 from cathode.classifier.settings import ClassifierSettings
 from cathode.density.settings import DensitySettings
 from cathode.events import Events
@@ -34,6 +35,41 @@ def measure_closure(
 
     The longest part of a hunt: a training of the density and of the classifiers per region.
     """
+    (found,) = measure_closures(
+        events,
+        [],
+        overdispersion,
+        regions=(window,),
+        method=method,
+        working_points=working_points,
+        background=background,
+        template=template,
+        classifier=classifier,
+        closure=closure,
+        statistics=statistics,
+        seed=seed,
+        device=device,
+    )
+    return found
+
+
+def measure_closures(
+    events: Events,
+    scores: list[MethodScores],
+    overdispersion: Overdispersion | None = None,
+    *,
+    regions: tuple[Window, ...],
+    method: str,
+    working_points: tuple[float, ...],
+    background: DensitySettings,
+    template: TemplateSettings,
+    classifier: ClassifierSettings,
+    closure: ClosureSettings,
+    statistics: StatisticsSettings,
+    seed: int,
+    device: str,
+) -> tuple[Closure, ...]:
+    """The same of every window of a scan, which test each other: `scores` of the windows are given, and the chain runs in the fillers only."""
     tests = [
         score_region(
             events,
@@ -46,16 +82,15 @@ def measure_closure(
             seed=seed,
             device=device,
         )
-        for region in place_regions((window,), events.mass, closure).fillers
+        for region in place_regions(regions, events.mass, closure).fillers
     ]
-    (found,) = combine_closure(
+    return combine_closure(
         events,
         tests,
-        [],
+        scores,
         overdispersion,
-        regions=(window,),
+        regions=regions,
         working_points=working_points,
         closure=closure,
         statistics=statistics,
     )
-    return found

@@ -7,6 +7,7 @@ import itertools
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import beta, norm
 
@@ -65,43 +66,51 @@ def draw_pulls(d: dict[str, Any]) -> Figure:
 
 
 def p_values(found: BackgroundOnly) -> Drawing:
-    """Ordered p-values of background-only pseudo-experiments against uniform ones, with the 68 and 95 % bands."""
+    """Ordered p-values of background-only pseudo-experiments against uniform ones, with the 68 and 95 % bands; and those of all hunts together."""
     drawn = []
     for v in found.verdicts:
-        p = sorted(e.p_mid for e in found.experiments if (e.method, e.eps_bkg) == (v.method, v.eps_bkg))
-        drawn.append(dataclasses.asdict(v) | {"passes": v.passes, "conservative": v.conservative, "p_mid": p})
-    return drawing("calibration_background_only", "p_values", {"verdicts": drawn})
+        key = (v.window, v.method, v.eps_bkg)
+        p = sorted(e.p_mid for e in found.experiments if (e.window, e.method, e.eps_bkg) == key)
+        drawn.append(dataclasses.asdict(v) | {"p_mid": p})
+    together = dataclasses.asdict(found.trials) | {"p_global": sorted(found.trials.p_global)}
+    return drawing("calibration_background_only", "p_values", {"verdicts": drawn, "trials": together})
 
 
 def draw_p_values(d: dict[str, Any]) -> Figure:
-    """The figure of `p_values`."""
-    methods = list(dict.fromkeys(v["method"] for v in d["verdicts"]))
-    figure = Figure(figsize=(5.6 * len(methods), 4.8))
-    axes = figure.subplots(1, len(methods), squeeze=False)
-    for ax, method in zip(axes[0], methods, strict=True):
-        mine = [v for v in d["verdicts"] if v["method"] == method]
-        n = mine[0]["n"]
-        rank = np.arange(1, n + 1)
-        expected = rank / (n + 1)
-        for level, alpha in ((0.95, 0.12), (0.68, 0.22)):
-            low, high = beta.ppf((1 - level) / 2, rank, n - rank + 1), beta.ppf((1 + level) / 2, rank, n - rank + 1)
-            ax.fill_between(expected, low, high, color="#555555", alpha=alpha, lw=0)
-        ax.plot([0.3 / n, 1], [0.3 / n, 1], color="#555555", lw=1)
-        for i, v in enumerate(mine):
-            text = "uniform" if v["passes"] else "conservative" if v["conservative"] else "NOT uniform"
-            label = f"{eps_text(v['eps_bkg'])}: KS p = {v['ks_p']:.2f}, {text}"
-            ax.plot(
-                expected,
-                array(v["p_mid"]),
-                ".",
-                ms=5,
-                color=WORKING_POINT_COLOURS[i % len(WORKING_POINT_COLOURS)],
-                label=label,
-            )
-        ax.set(xscale="log", yscale="log", xlabel="Expected p-value", ylabel="p-value (mid-p)", xlim=(0.5 / n, 1.05))
-        ax.set_title(f"{name_of(method)}: {n} background-only pseudo-experiments", loc="left", fontsize=11)
-        ax.legend(fontsize=8.5, loc="lower right", title="bands: 68 and 95 %, each point by itself", title_fontsize=8)
+    """The figure of `p_values`: a panel per window and method, and one for the global p-value."""
+    windows, methods = (list(dict.fromkeys(v[key] for v in d["verdicts"])) for key in ("window", "method"))
+    figure = Figure(figsize=(5.2 * (len(methods) + 1), 4.8 * len(windows)))
+    axes = figure.subplots(len(windows), len(methods) + 1, squeeze=False)
+    for row, window in zip(axes, windows, strict=True):
+        for ax, method in zip(row[:-1], methods, strict=True):
+            mine = [v for v in d["verdicts"] if (v["window"], v["method"]) == (window, method)]
+            lines = [(eps_text(v["eps_bkg"]), v, v["p_mid"]) for v in mine]
+            where = f", {window}" if len(windows) > 1 else ""
+            _draw_ordered(ax, lines, f"{name_of(method)}{where}: {mine[0]['n']} without signal")
+        row[-1].axis("off")
+    together = d["trials"]
+    axes[0, -1].axis("on")
+    label = f"smallest of {together['hunts']} (worth {together['effective']:.1f})"
+    _draw_ordered(axes[0, -1], [(label, together["verdict"], together["p_global"])], "All hunts: global p-value, Šidák")
+    figure.tight_layout()
     return figure
+
+
+def _draw_ordered(ax: Axes, lines: list[tuple[str, dict[str, Any], list[float]]], title: str) -> None:
+    n = lines[0][1]["n"]
+    rank = np.arange(1, n + 1)
+    expected = rank / (n + 1)
+    for level, alpha in ((0.95, 0.12), (0.68, 0.22)):
+        low, high = beta.ppf((1 - level) / 2, rank, n - rank + 1), beta.ppf((1 + level) / 2, rank, n - rank + 1)
+        ax.fill_between(expected, low, high, color="#555555", alpha=alpha, lw=0)
+    ax.plot([0.3 / n, 1], [0.3 / n, 1], color="#555555", lw=1)
+    for i, (label, verdict, p) in enumerate(lines):
+        text = "uniform" if verdict["passes"] else "conservative" if verdict["conservative"] else "NOT uniform"
+        colour = WORKING_POINT_COLOURS[i % len(WORKING_POINT_COLOURS)]
+        ax.plot(expected, array(p), ".", ms=5, color=colour, label=f"{label}: KS p = {verdict['ks_p']:.2f}, {text}")
+    ax.set(xscale="log", yscale="log", xlabel="Expected p-value", ylabel="p-value (mid-p)", xlim=(0.5 / n, 1.05))
+    ax.set_title(title, loc="left", fontsize=11)
+    ax.legend(fontsize=8.5, loc="lower right", title="bands: 68 and 95 %, each point by itself", title_fontsize=8)
 
 
 def signal_response(found: SignalResponse) -> Drawing:

@@ -67,6 +67,7 @@ def _page(summary: Summary, numbers: list[FigureNumbers], calibration: Calibrati
         lights=lights(summary, best, calibration),
         calibration=_calibration_rows(calibration) if calibration else [],
         n_toys=calibration.null.n_toys if calibration else 0,
+        trials=calibration.null.trials if calibration else None,
         beside="" if calibration is None else "../",
         derivation=derivation(best),
         names={m: find_method(m).label for m in methods},
@@ -131,7 +132,12 @@ def _hunt(summary: Summary, h: HuntResult, best: HuntResult, calibration: Calibr
 def _calibration_rows(calibration: Calibration) -> list[tuple[str, Verdict, SignalFit | None]]:
     """Label of the method, p-values without signal, and measured signals, per method and working point."""
     fits = {(f.method, f.eps_bkg): f for f in calibration.response.fits}
-    return [(find_method(v.method).label, v, fits.get((v.method, v.eps_bkg))) for v in calibration.null.verdicts]
+    verdicts = calibration.null.verdicts
+    injected = verdicts[0].window  # signals are injected into the first window
+    return [
+        (find_method(v.method).label, v, fits.get((v.method, v.eps_bkg)) if v.window == injected else None)
+        for v in verdicts
+    ]
 
 
 # --- figures for the charts of the page: columns of numbers

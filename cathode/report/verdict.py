@@ -197,7 +197,8 @@ def _calibration(summary: Summary, h: HuntResult, calibration: Calibration | Non
 
 
 def _calibrated(h: HuntResult, calibration: Calibration) -> Light:
-    null = next((v for v in calibration.null.verdicts if (v.method, v.eps_bkg) == (h.method, h.eps_bkg)), None)
+    mine = [v for v in calibration.null.verdicts if (v.method, v.eps_bkg) == (h.method, h.eps_bkg)]
+    null = next((v for v in mine if v.window == h.window), mine[0] if mine else None)
     if is_reference(h.method):
         return Light(
             "calibration", "missing", "a method that uses truth labels is not calibrated, and is no search", ""
@@ -212,9 +213,8 @@ def _calibrated(h: HuntResult, calibration: Calibration) -> Light:
     )
     if fit is not None:
         said += f"; signals are measured with slope {fit.slope:.2f} ± {fit.slope_error:.2f}, pulls {fit.pull_mean:+.2f} with width {fit.pull_sd:.2f}"
-    windows = {e.window for e in calibration.null.experiments}
-    if h.window not in windows:
-        said += f"; measured in window {', '.join(sorted(windows))}"
+    if h.window != null.window:
+        said += f"; measured in window {null.window}"
     if not (null.passes or null.conservative):
         return Light("calibration", "doubt", said, _MISCALIBRATED)
     if fit is not None and not fit.passes:

@@ -35,6 +35,42 @@ from cathode.stats.random_effects import RandomEffects
 from cathode.stats.settings import StatisticsSettings
 
 WINDOW = Window("m3000", (2800.0, 3200.0), (2000.0, 5000.0))
+SURE = ClosurePoint(  # a closure that is known
+    eps_bkg=0.1, n_windows=4, sigma_boot=0.0, sigma_init=0.0, observed=(1e8,) * 4, predicted=(1e8,) * 4, relative_error=(0.0,) * 4,
+    correlation=tuple(map(tuple, np.eye(4).tolist())), position=(9.0, 29.0, 49.0, 69.0), floor=0.0,
+    effects=RandomEffects(
+        mu=0.0, mu_error=0.0, scatter=0.0, degrees_of_freedom=3.0, seen=0.0, mean=0.0, mean_error=0.0, p_homogeneous=0.5
+    ),
+)  # fmt: skip
+
+
+def test_every_window_has_its_verdict_and_the_scan_its_global_p_value():
+    """Two windows, whose counts are Poisson's, and a third whose counts repeat the first's: worth two."""
+    rng, toys = np.random.default_rng(4), []
+    for t in range(300):
+        first, second = rng.poisson(400.0, 2)
+        for window, n in (("m3000", first), ("m3500", second), ("m3600", first)):
+            counts = PassingCounts(
+                eps_bkg=0.1, n_sr=4000, n_obs=float(n), n_bkg=400.0, m=1e7, member_counts=(), independent_members=True, n_splits=1
+            )  # fmt: skip
+            toys.append(
+                PseudoExperiment(
+                    toy=t, strength=None, window=window, method="cathode", n_bootstraps=0, n_seeds=0, counts=(counts,), closure=(SURE,),
+                    n_expected=4000.0, n_expected_error=5.0, n_signal=0, n_signal_passing=(0.0,),
+                )
+            )  # fmt: skip
+    null, _ = measure_calibration(
+        [PseudoExperiments(window="m3000", experiments=tuple(toys))],
+        methods=("cathode",), working_points=(0.1,), statistics=StatisticsSettings(),
+    )  # fmt: skip
+    assert [v.window for v in null.verdicts] == ["m3000", "m3500", "m3600"]
+    assert all(v.n == 300 and v.passes for v in null.verdicts)
+    assert null.trials.hunts == 3
+    assert null.trials.effective == pytest.approx(2, abs=0.35)
+    smallest = [min(e.p_mid for e in null.experiments if e.toy == t) for t in range(300)]
+    np.testing.assert_allclose(null.trials.p_global, 1 - (1 - np.array(smallest)) ** 3)
+    assert not null.trials.verdict.passes  # three trials are counted for two
+    assert null.trials.verdict.conservative
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 20), (3, 20), (20, 20), (7, 1000)])
@@ -220,7 +256,7 @@ def test_the_overdispersion_at_the_size_of_the_pseudo_experiments_judges_them():
     )
     toys = tuple(
         PseudoExperiment(
-            toy=t, strength=None, method="cathode", n_bootstraps=0, n_seeds=0, counts=(counts,), closure=(point,), n_expected=400.0,
+            toy=t, strength=None, window="m3000", method="cathode", n_bootstraps=0, n_seeds=0, counts=(counts,), closure=(point,), n_expected=400.0,
             n_expected_error=5.0, n_signal=0, n_signal_passing=(0.0,),
         )
         for t in range(3)

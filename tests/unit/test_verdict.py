@@ -8,6 +8,7 @@ import pytest
 from example_hunt import CHECKS, GOOD, summary
 
 from cathode.calibration.results import BackgroundOnly, NullMeasured, SignalFit, SignalResponse, Trials, Verdict
+from cathode.calibration.verdicts import uniformity
 from cathode.config import Config
 from cathode.events import Intake
 from cathode.inference.total import inclusive_excess
@@ -95,7 +96,7 @@ def test_an_inclusive_excess_that_the_features_do_not_see_is_a_doubt():
 def uniform(eps_bkg: float, *, passes: bool, conservative: bool = False) -> Verdict:
     return Verdict(
         n=40, ks_p=0.3, share_below_5_percent=0.05, interval_5_percent=(0.01, 0.17), share_below_1_percent=0.0, interval_1_percent=(0.0, 0.09),
-        passes=passes, conservative=conservative, method="cathode", eps_bkg=eps_bkg,
+        passes=passes, conservative=conservative, window="m3500", method="cathode", eps_bkg=eps_bkg,
     )  # fmt: skip
 
 
@@ -105,11 +106,12 @@ def calibration(null: Verdict, fit: SignalFit | None = None, window: str = "m350
         non_closure_sigma=0.05,
     )  # fmt: skip
     return Calibration(
-        BackgroundOnly(n_toys=40, verdicts=(null,), trials=Trials(hunts=6, effective=5.0), p_local=(), experiments=(experiment,)),
+        BackgroundOnly(n_toys=40, verdicts=(dataclasses.replace(null, window=window),), trials=TRIALS, p_local=(), experiments=(experiment,)),
         SignalResponse(fits=(fit,) if fit else (), efficiency=(), points=(), slope=None, pull_mean=None, pull_sd=None),
     )  # fmt: skip
 
 
+TRIALS = Trials(hunts=6, effective=5.0, p_global=(0.5,), verdict=uniformity([0.5]))
 FIT = SignalFit(
     n=40, slope=0.98, slope_error=0.03, intercept=1.0, pull_mean=0.1, pull_mean_error=0.15, pull_sd=1.0, pull_sd_error=0.1, coverage_68=0.68,
     passes=True, method="cathode", eps_bkg=0.01,

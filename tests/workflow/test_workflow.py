@@ -381,7 +381,7 @@ def test_calibration_writes_raw_numbers_and_verdicts_and_can_feed_the_hunt(done)
             assert hunt["overdispersion"] == max(1.0, table["v0"][hunt["method"]][f"{hunt['eps_bkg']:g}"])
     page = (folder / "report.html").read_text()
     assert "p-values of 5 pseudo-experiments without signal are" in page
-    assert page.count("<tr><td>CATHODE</td>") >= 2  # a row of the calibration per working point
+    assert page.count("<td>CATHODE</td>") >= 2  # a row of the calibration per working point
     assert "pseudo-experiments without signal are" not in (done / "results" / "toy" / "report.html").read_text()
     assert "calibration/report.html" in calibrated.stderr  # the verdict is that with the calibration
     dry = snakemake(done, "--dry-run", "--cores", "1", config=config)
