@@ -16,7 +16,7 @@ def link_effects(
     """Estimate `mu` behind every working point from the regions' means behind all of them.
 
     The mean log-bias is a random walk in the working point: that of the loosest is free, and from one to the next tighter it changes by a
-    Gaussian step whose standard deviation is the declared scatter of the tighter one, or the scatter seen there if that is larger. The means behind
+    Gaussian step whose standard deviation is the scatter of the tighter one, at least what is declared. The means behind
     each working point alone are measurements of it with their own errors and the correlation sqrt(eps_j / eps_i) of nested selections of independent
     events, eps_j < eps_i. Generalised least squares, the smoothing of a random walk (Rauch, Tung and Striebel, AIAA J. 3 (1965) 1445): a working point
     that has counted many events is left as it is, one with few follows its neighbours within the declared steps.
@@ -31,6 +31,8 @@ def link_effects(
     >>> round(tight.mu, 2), round(tight.mu_error, 2)
     (0.08, 0.09)
     """
+    if len(effects) == 1:
+        return tuple(effects)
     order = np.argsort(-np.asarray(eps_bkg), kind="stable")
     eps = np.asarray(eps_bkg, dtype=float)[order]
     mean = np.array([effects[i].mean for i in order])
@@ -42,7 +44,7 @@ def link_effects(
         floor = floors[order[k]]
         if floor > 0:
             pair = np.ix_([k - 1, k], [k - 1, k])
-            walk[pair] += np.array([[1.0, -1.0], [-1.0, 1.0]]) / max(floor, effects[order[k]].seen) ** 2
+            walk[pair] += np.array([[1.0, -1.0], [-1.0, 1.0]]) / max(floor, effects[order[k]].scatter) ** 2
     variance = np.linalg.inv(measured + walk)
     linked = variance @ measured @ mean
     out = list(effects)

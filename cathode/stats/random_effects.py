@@ -12,6 +12,9 @@ from scipy.stats import chi2
 Array = NDArray[np.float64]
 
 _DECLARED = 20.0  # degrees of freedom that a declared floor of the scatter is worth
+_CONTRADICTED = (
+    0.05  # probability of regions that disagree so much, from which on a scatter beyond the floor is believed
+)
 
 
 def nested_anova(counts: Array) -> tuple[float, float]:
@@ -89,13 +92,14 @@ def random_effects(
     overdispersion and R the `correlation` of counts that share events (None: none do).
 
     The mean solves the quasi-score equation, t makes Pearson's chi2 equal W - 1 (moment estimator, Breslow, Applied Statistics 33 (1984) 38; for
-    large independent counts that of Paule and Mandel, J. Res. NBS 87 (1982) 377) and is taken as no smaller than `floor`: half of all samples with little scatter
-    show none. mu and its error are those of universal kriging (Cressie, Statistics for Spatial Data (1993), section 3.4), the error split into what scatter at
+    large independent counts that of Paule and Mandel, J. Res. NBS 87 (1982) 377). Half of all samples with little scatter show none, and counting alone often shows some: so t is no
+    smaller than the declared `floor`, and what is seen beyond it counts as far as the regions contradict the floor, t^2 = floor^2 + w (seen^2 - floor^2)
+    with w = exp(-p / 0.05), p the chi2 probability of regions that disagree so much if the floor is true. mu and its error are those of universal kriging (Cressie, Statistics for Spatial Data (1993), section 3.4), the error split into what scatter at
     the position adds and what estimating the rest does. Unlike fits of log-ratios this holds for small counts and zeros, because errors
     come from the prediction and not from the fluctuated count.
 
-    Degrees of freedom of an estimated t are those of a sum of squares with the correlation K (Satterthwaite), W - 1 where regions are independent;
-    a declared floor counts as 20 more.
+    Degrees of freedom of t: of what is seen, twice its square times its Fisher information (`_freedom`), and 20 times the share of t^2 that is declared.
+    Without a floor t is what is seen, with W - 1.
 
     Not valid for fewer than 2 regions or when all counts are 0 (the mean is then cut at half an event in total); errors of predictions that regions
     share are not in it.
@@ -139,22 +143,37 @@ def random_effects(
     seen = 0.0
     if at_zero > regions - 1:
         seen = float(brentq(excess, 0.0, 20.0)) if excess(20.0) < 0 else 20.0
-    scatter = max(seen, floor)
+    scatter, freedom = seen, float(regions - 1)
+    if floor > 0:
+        _, expected, variance = solve(max(seen, floor))
+        informed = _freedom(variance / np.outer(expected, expected), max(seen, floor) ** 2 * alike)
+        contradicted = float(np.exp(-chi2.sf(chi2_of(floor), regions - 1) / _CONTRADICTED))
+        scatter = float(np.sqrt(floor**2 + contradicted * max(0.0, seen**2 - floor**2)))
+        freedom = informed + _DECLARED * floor**2 / scatter**2
     mean, expected, variance = solve(scatter)
     of_log = variance / np.outer(expected, expected)  # covariance of the log-biases
     weights = np.linalg.solve(of_log, np.column_stack([np.ones(regions), near]))
     information, pull = float(weights[:, 0].sum()), scatter**2 * weights[:, 1]
     left = scatter**2 * max(0.0, 1 - float(near @ pull))
-    centring = np.eye(regions) - 1 / regions
-    own = centring @ alike @ centring
-    freedom = float(np.trace(own) ** 2 / np.sum(own**2))
     return RandomEffects(
         mu=mean + float(pull @ (n / expected - 1)),
         mu_error=abs(1 - float(pull.sum())) / float(np.sqrt(information)),
         scatter=float(np.sqrt(left)),
-        degrees_of_freedom=freedom + (0.0 if seen > floor else _DECLARED if floor > 0 else 0.0),
+        degrees_of_freedom=freedom,
         seen=seen,
         mean=mean,
         mean_error=float(1 / np.sqrt(information)),
         p_homogeneous=float(chi2.sf(at_zero, regions - 1)),
     )
+
+
+def _freedom(covariance: Array, of_scatter: Array) -> float:
+    """Degrees of freedom behind an estimated variance component: twice its square times its Fisher information, the mean being estimated, too.
+
+    nu = tr[(P S)^2], S the part `of_scatter` of the `covariance` V and P = V^-1 - V^-1 1 1' V^-1 / (1' V^-1 1). Source: Searle, Casella, McCulloch,
+    Variance Components (1992), section 6.6, information of restricted maximum likelihood. W - 1 where all of V is scatter, near 0 where it drowns in counting.
+    """
+    inverse = np.linalg.inv(covariance)
+    of_mean = inverse.sum(axis=1)
+    share = (inverse - np.outer(of_mean, of_mean) / of_mean.sum()) @ of_scatter
+    return float(np.sum(share * share.T))

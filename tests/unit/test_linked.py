@@ -13,9 +13,9 @@ from cathode.stats.random_effects import RandomEffects, random_effects
 EPS, FLOORS = (0.1, 0.01, 0.001), (0.02, 0.05, 0.15)
 
 
-def alone(mean: float, error: float, seen: float = 0.0, share: float = 1.0, pull: float = 0.0) -> RandomEffects:
+def alone(mean: float, error: float, scatter: float = 0.01, share: float = 1.0, pull: float = 0.0) -> RandomEffects:
     return RandomEffects(
-        mu=mean + pull, mu_error=share * error, scatter=0.05, degrees_of_freedom=9.0, seen=seen, mean=mean, mean_error=error, p_homogeneous=0.5
+        mu=mean + pull, mu_error=share * error, scatter=scatter, degrees_of_freedom=9.0, seen=0.0, mean=mean, mean_error=error, p_homogeneous=0.5
     )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def test_linked_means_are_those_of_a_conditioned_random_walk(errors):
     np.testing.assert_allclose([f.mu for f in found], expected, atol=1e-5)
     np.testing.assert_allclose([f.mu_error for f in found], sigma, atol=1e-5)
     assert [(f.mean, f.mean_error, f.scatter) for f in found] == [
-        (m, e, 0.05) for m, e in zip(mean, errors, strict=True)
+        (m, e, 0.01) for m, e in zip(mean, errors, strict=True)
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cathode.stats.random_effects import nested_anova, random_effects, spread
+from cathode.stats.random_effects import _freedom, nested_anova, random_effects, spread
 
 
 def test_the_nested_design_recovers_planted_spreads():
@@ -126,15 +126,40 @@ def test_counts_that_share_events_know_less():
     assert np.all(np.diff(errors) > 0)
 
 
-def test_a_floor_is_the_least_scatter_and_an_estimate_beyond_it_stands():
+def test_a_floor_is_the_least_scatter_and_a_plain_contradiction_stands():
     rng = np.random.default_rng(8)
     b, known = np.full(12, 1e5), np.full(12, 0.005)
     quiet = random_effects(rng.poisson(b), b, known, floor=0.05)
-    assert (quiet.scatter, quiet.degrees_of_freedom) == (pytest.approx(0.05), pytest.approx(31))
+    assert (quiet.scatter, quiet.degrees_of_freedom) == (pytest.approx(0.05), pytest.approx(31, abs=0.5))
     assert quiet.seen < 0.05
     loud = random_effects(rng.poisson(b * np.exp(rng.normal(0, 0.2, 12))), b, known, floor=0.05)
-    assert loud.scatter == loud.seen > 0.1
-    assert loud.degrees_of_freedom == pytest.approx(11)
+    assert loud.scatter == pytest.approx(loud.seen, rel=1e-3)
+    assert loud.scatter > 0.1
+    assert loud.degrees_of_freedom == pytest.approx(11 + 20 * (0.05 / loud.scatter) ** 2, abs=0.3)
+
+
+def test_scatter_that_counting_alone_makes_is_not_believed():
+    """Regions of twenty events, no scatter: a quarter of the samples show more than the floor, which changes neither the scatter nor its tails much."""
+    rng = np.random.default_rng(9)
+    found = [random_effects(rng.poisson(20.0, 11), np.full(11, 20.0), np.zeros(11), floor=0.1) for _ in range(300)]
+    assert np.mean([f.seen > 0.1 for f in found]) > 0.15
+    assert np.quantile([f.scatter for f in found], 0.9) < 0.13
+    assert np.quantile([f.degrees_of_freedom for f in found], 0.1) > 15
+
+
+@pytest.mark.parametrize("counts", [1e9, 400.0, 100.0])
+def test_degrees_of_freedom_are_those_of_the_estimated_scatter(counts):
+    """Var(t^2) = 2 t^4 / nu: all but nothing is known of a scatter of 0.1 behind counts of a hundred."""
+    rng, regions, true = np.random.default_rng(10), 40, 0.1
+    b, noise = np.full(regions, counts), np.zeros(regions)
+    squares = []
+    for _ in range(400):
+        n = rng.poisson(b * np.exp(rng.normal(-(true**2) / 2, true, regions)))
+        r = n / b - n.mean() / counts
+        squares.append(r @ r / (regions - 1) - 1 / counts)  # moment estimator, not cut at 0
+    freedom = _freedom(np.diag(noise + 1 / counts + true**2), np.eye(regions) * true**2)
+    assert freedom == pytest.approx((regions - 1) / (1 + 1 / (counts * true**2)) ** 2)
+    assert np.var(squares) == pytest.approx(2 * true**4 / freedom, rel=0.3)
 
 
 @pytest.mark.parametrize("scatter", [0.0, 0.03, 0.1])
