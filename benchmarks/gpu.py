@@ -299,7 +299,7 @@ def network(n: int, members: int, device: str, epochs: int) -> dict[str, Any]:
     y = (np.arange(n) % 2).astype(float)
     walls = []
     for used in (1, 1, 1 + epochs):
-        settings = dataclasses.replace(NetworkSettings(), epochs=used, average_epochs=1)
+        settings = dataclasses.replace(NetworkSettings(), epochs=used)
         with watched(device) as found:
             fit_networks(settings, x + 0.1 * y[:, None], y, np.ones(n), list(range(members)), device=device)
         walls.append(found["wall_s"])

@@ -149,7 +149,7 @@ def table(toys: int, seed: int) -> list[dict[str, object]]:
                         rows.setdefault((eps, is_linked), []).append(rejection(effects, b, m, tau, *nodes))
             for (eps, is_linked), found in rows.items():
                 ratio = np.array([f for f, _ in found]) / norm.sf(LEVELS)
-                needed = np.quantile([c for _, c in found], (0.5, 0.9), axis=0)
+                needed = np.quantile([c for _, c in found], (0.5, 0.9), axis=0, method="higher")
                 out.append(
                     {
                         "eps_bkg": eps,
@@ -160,12 +160,16 @@ def table(toys: int, seed: int) -> list[dict[str, object]]:
                         "levels": list(LEVELS),
                         "over_nominal": np.round(ratio.mean(axis=0), 4).tolist(),
                         "error": np.round(ratio.std(axis=0, ddof=1) / np.sqrt(toys), 4).tolist(),
-                        "count_over_background": np.round(needed[0], 3).tolist(),
-                        "in_one_of_ten": np.round(needed[1], 3).tolist(),
+                        "count_over_background": _finite(needed[0]),
+                        "in_one_of_ten": _finite(needed[1]),
                     }
                 )
                 sys.stderr.write(f"{out[-1]}\n")
     return out
+
+
+def _finite(values: Array) -> list[float | None]:
+    return [round(float(v), 3) if np.isfinite(v) else None for v in values]
 
 
 def main() -> None:

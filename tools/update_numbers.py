@@ -140,6 +140,46 @@ def calibration_fresh() -> str:
     return _sizes(null, signal) + _table(["method", "ε_B", *RESPONSES, *together], rows)
 
 
+def type_one() -> str:
+    """How often the primary exceeds 3, 4 and 5 standard deviations without signal, over nominal, and what a discovery takes."""
+    found = _read("type_one.json")
+    rows = []
+    for r in (r for r in found["rows"] if r["linked"] and not r["heavy"]):
+        same = [
+            next((h for h in found["rows"] if all(h[k] == value for k, value in key.items())), None)
+            for key in (
+                {"eps_bkg": r["eps_bkg"], "floors": r["floors"], "linked": True, "heavy": True},
+                {"eps_bkg": r["eps_bkg"], "floors": r["floors"], "linked": False, "heavy": False},
+            )
+        ]
+        heavy, alone = same
+        assert alone is not None
+        rows.append(
+            [
+                f"{r['eps_bkg']:g}", f"{100 * r['scatter']:.3g} % ({r['floors']:g})", _ratios(r),
+                _ratios(heavy) if heavy else "–",
+                *(f"{one['count_over_background'][2]:.2f} ({_ratio(one['in_one_of_ten'][2])})" for one in (r, alone)),
+            ]
+        )  # fmt: skip
+    head = [
+        "ε_B",
+        "true scatter (of the floor)",
+        "Gaussian: 3σ, 4σ, 5σ",
+        "Student's, 3 degrees of freedom",
+        "events over background at 5σ: median (worst tenth)",
+        "working points not linked",
+    ]
+    return f"{found['toys']} closures per row:\n\n" + _table(head, rows)
+
+
+def _ratios(row: dict[str, Any]) -> str:
+    return ", ".join(_ratio(value) for value in row["over_nominal"])
+
+
+def _ratio(value: float | None) -> str:
+    return "never" if value is None else f"{value:.2g}" if value < 100 else f"{value:.0f}"
+
+
 RESPONSES = ["KS p", "p < 0.05", "p < 0.01", "p-values", "signal slope", "mean pull", "pull width"]
 
 
@@ -216,6 +256,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "calibration_fresh": calibration_fresh,
     "nulls": nulls,
     "scale": scale,
+    "type_one": type_one,
     "gpu": gpu,
 }
 

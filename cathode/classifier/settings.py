@@ -35,25 +35,25 @@ class TreeSettings:
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Settings of the network; the defaults but for `epochs` and `batch` are published (arXiv:2109.00546, section III).
+    """Settings of the network.
 
     Attributes:
+        bins: quantile bins per feature, in which it is piecewise linear.
         hidden: width of each hidden layer.
         layers: hidden layers.
-        epochs: passes over the training events (published: 100).
-        batch: events per step (published: 128).
-        learning_rate: of Adam.
-        average_epochs: epochs with the lowest validation loss whose scores are averaged.
-        validation: share of the training events that only selects those epochs.
+        epochs: passes over the training events.
+        batch: events per step.
+        learning_rate: largest step size of the schedule.
+        weight_decay: of AdamW.
     """
 
+    bins: int = within(32, 1, 4096)
     hidden: int = within(64, 1, 4096)
     layers: int = within(3, 1, 16)
-    epochs: int = within(30, 1, 10_000)
-    batch: int = within(512, 16, 10_000_000)
-    learning_rate: float = within(1e-3, 0, 1, above=True)
-    average_epochs: int = within(10, 1, 10_000)
-    validation: float = within(0.2, 0.01, 0.9)
+    epochs: int = within(6, 1, 10_000)
+    batch: int = within(1024, 16, 10_000_000)
+    learning_rate: float = within(3e-3, 0, 1, above=True)
+    weight_decay: float = within(0.1, 0, 100)
 
     def __post_init__(self) -> None:
         check_ranges(self, "classifier.network")

@@ -177,5 +177,5 @@ def _classify_seconds(s: ClassifierSettings, train: int, scored: int) -> float:
     if s.model == "boosted_trees":
         per_train, per_score = _TRAIN_TREE * s.boosted_trees.trees, _ASK_TREE * s.boosted_trees.trees
     else:
-        per_train, per_score = _TRAIN_NETWORK * s.network.epochs, _ASK_NETWORK * s.network.average_epochs
+        per_train, per_score = _TRAIN_NETWORK * s.network.epochs, _ASK_NETWORK
     return s.splits * s.members * ((s.folds - 1) * train * per_train + scored * per_score) / 1e6

@@ -23,7 +23,10 @@ from cathode.template.settings import TemplateSettings
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
-_CLASSIFIER = ClassifierSettings(members=4, splits=1)
+_WEIGHING = ClassifierSettings(members=4, splits=1)
+_CHECKING = ClassifierSettings(
+    members=4, splits=1, folds=2
+)  # a quarter of the training, and every threshold from half of all events
 _MISFIT = 0.1  # recorded over generated less one, from which a density is called wrong
 _MOST = 10.0  # weights are cut there: a ratio beyond it is where one of the two has hardly any events
 
@@ -78,6 +81,7 @@ def _compare(
     template: TemplateSettings,
     others: tuple[Array, Array, NDArray[np.integer]] | None,
     *,
+    classifier: ClassifierSettings,
     seed: int,
 ) -> _Compared:
     """Out-of-fold log-odds, recorded against generated, of both and of `others` (features, masses, index of the recorded source).
@@ -97,7 +101,7 @@ def _compare(
             made[rows] = model.decode(model.encode(x[index[rows]], own[rows], member=e), to[rows], member=e)
         else:
             made[rows] = model.sample(own[rows], member=e, seed=derive_seed(seed, "features", e))
-    fold = assign_folds(n, _CLASSIFIER.folds, seed=derive_seed(seed, "folds"))
+    fold = assign_folds(n, classifier.folds, seed=derive_seed(seed, "folds"))
     recorded = Sample(np.column_stack([x[index], np.log(own)]), fold, np.ones(n))
     generated = Sample(np.column_stack([made, np.log(to)]), fold, np.ones(n))
     targets = [recorded, generated]
@@ -105,7 +109,7 @@ def _compare(
         place = np.searchsorted(index, others[2])
         own_fold = np.where(others[2] >= 0, fold[np.clip(place, 0, n - 1)], -1)
         targets.append(Sample(np.column_stack([others[0], np.log(others[1])]), own_fold, np.ones(len(own_fold))))
-    scored = cross_fit(_CLASSIFIER, recorded, generated, targets, seed=derive_seed(seed, "fit"))
+    scored = cross_fit(classifier, recorded, generated, targets, seed=derive_seed(seed, "fit"))
     means = [s.mean(axis=1) for s in scored] + [np.empty(0, dtype=np.float32)]
     return _Compared(index, fold, to, means[0], means[1], means[2])
 
@@ -128,7 +132,9 @@ def reweight_template(
     source = np.full(len(made.row), -1)
     recorded = made.row >= 0
     source[recorded] = events.at(made.row[recorded])
-    found = _compare(events, window, density, settings, (made.features, made.mass, source), seed=seed)
+    found = _compare(
+        events, window, density, settings, (made.features, made.mass, source), classifier=_WEIGHING, seed=seed
+    )
     weight = np.clip(np.exp(found.others.astype(float)), 1 / _MOST, _MOST)
     return replace(made, weight=weight / weight.mean())
 
@@ -147,7 +153,7 @@ def compare_sidebands(
     Thresholds are set per fold by one half of the generated events and measured by the other, and in turn.
     """
     own_seed = derive_seed(seed, "compare_sidebands", window.name)
-    found = _compare(events, window, density, template, None, seed=own_seed)
+    found = _compare(events, window, density, template, None, classifier=_CHECKING, seed=own_seed)
     own = events.mass[found.index]
     edges = window.visible_bins(float(own.min()), float(own.max()) * (1 + 1e-9), 4, at_least=2)
     eps_all = (1.0, *sorted(working_points, reverse=True))

@@ -125,9 +125,7 @@ def test_networks_that_were_trained_there_tell_as_much(ready):
     rng = np.random.default_rng(1)
     y = np.repeat([1.0, 0.0], 6000)
     x = rng.normal(size=(12000, 3)) + 0.8 * y[:, None]
-    settings = ClassifierSettings(
-        model="network", folds=2, members=4, network=NetworkSettings(epochs=5, average_epochs=2)
-    )
+    settings = ClassifierSettings(model="network", folds=2, members=4, network=NetworkSettings(epochs=5))
     a, b = (Sample(x[y == k], assign_folds(6000, 2, seed=k), np.ones(6000)) for k in (1, 0))
     scored = [np.concatenate(cross_fit(settings, a, b, [a, b], seed=3, device=DEVICE)) for _ in range(2)]
     np.testing.assert_array_equal(*scored)
