@@ -12,9 +12,8 @@ from scipy.stats import chi2
 Array = NDArray[np.float64]
 
 _DECLARED = 20.0  # degrees of freedom that a declared floor of the scatter is worth
-_CONTRADICTED = (
-    0.05  # probability of regions that disagree so much, from which on a scatter beyond the floor is believed
-)
+# probability of regions that disagree so much, over how far they say to be beyond the floor, from which on they are believed
+_CONTRADICTED = 0.2
 
 
 def nested_anova(counts: Array) -> tuple[float, float]:
@@ -94,7 +93,8 @@ def random_effects(
     The mean solves the quasi-score equation, t makes Pearson's chi2 equal W - 1 (moment estimator, Breslow, Applied Statistics 33 (1984) 38; for
     large independent counts that of Paule and Mandel, J. Res. NBS 87 (1982) 377). Half of all samples with little scatter show none, and counting alone often shows some: so t is no
     smaller than the declared `floor`, and what is seen beyond it counts as far as the regions contradict the floor, t^2 = floor^2 + w (seen^2 - floor^2)
-    with w = exp(-p / 0.05), p the chi2 probability of regions that disagree so much if the floor is true. mu and its error are those of universal kriging (Cressie, Statistics for Spatial Data (1993), section 3.4), the error split into what scatter at
+    with w = exp(-p seen^2 / (0.2 floor^2)), p the chi2 probability of regions that disagree so much if the floor is true: the more is
+    seen, the plainer the contradiction has to be. mu and its error are those of universal kriging (Cressie, Statistics for Spatial Data (1993), section 3.4), the error split into what scatter at
     the position adds and what estimating the rest does. Unlike fits of log-ratios this holds for small counts and zeros, because errors
     come from the prediction and not from the fluctuated count.
 
@@ -147,8 +147,9 @@ def random_effects(
     if floor > 0:
         _, expected, variance = solve(max(seen, floor))
         informed = _freedom(variance / np.outer(expected, expected), max(seen, floor) ** 2 * alike)
-        contradicted = float(np.exp(-chi2.sf(chi2_of(floor), regions - 1) / _CONTRADICTED))
-        scatter = float(np.sqrt(floor**2 + contradicted * max(0.0, seen**2 - floor**2)))
+        beyond = max(1.0, (seen / floor) ** 2)
+        contradicted = float(np.exp(-chi2.sf(chi2_of(floor), regions - 1) * beyond / _CONTRADICTED))
+        scatter = float(np.sqrt(floor**2 + contradicted * floor**2 * (beyond - 1)))
         freedom = informed + _DECLARED * floor**2 / scatter**2
     mean, expected, variance = solve(scatter)
     of_log = variance / np.outer(expected, expected)  # covariance of the log-biases
