@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from cathode.artefacts import artefact
 from cathode.events import Intake
 from cathode.spectrum.mass_fit import MassFit, Sculpting
 from cathode.stats.counting import GenerativeHunt
+from cathode.usage import Timing
 
 Array = NDArray[np.float64]
 
@@ -171,11 +172,13 @@ class Reference:
         m: independent reference events that pass.
         tau: their exposure over that of the signal region.
         n_splits: fold splits that counts are averaged over.
+        step: spacing of possible counts.
     """
 
     m: float
     tau: float
     n_splits: int
+    step: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +191,19 @@ class Stage:
     """
 
     source: str
+    z: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtScatter:
+    """The significance if another scatter of the non-closure were declared.
+
+    Attributes:
+        declared: standard deviation in the log, in the place of `statistics.scatter_floor`; as many times that behind every working point.
+        z: the primary significance then.
+    """
+
+    declared: float
     z: float
 
 
@@ -242,6 +258,7 @@ class HuntResult:
         oversampling: whether a larger reference sample would help.
         reference: what the p-value is computed from.
         waterfall: from the significance of a plain count to `z_local`.
+        by_scatter: the significance as a curve of the declared scatter; nothing in the data can show that it is as small as declared.
         mass_fit: the mass spectrum behind the cut.
         sculpting: dependence of the cut on the mass.
         flags: what a reader must know.
@@ -272,6 +289,7 @@ class HuntResult:
     oversampling: Oversampling | None = None
     reference: Reference | None = None
     waterfall: tuple[Stage, ...] = ()
+    by_scatter: tuple[AtScatter, ...] = ()
     mass_fit: MassFit | None = None
     sculpting: Sculpting | None = None
     flags: tuple[str, ...] = ()
@@ -400,57 +418,6 @@ class Excess:
     p_local: float
     z_local: float
     neighbours: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Used:
-    """What jobs took; null where nothing was measured.
-
-    Attributes:
-        jobs: finished ones.
-        wall_s: sum over jobs, in seconds; not the length of the run.
-        cpu_s: CPU seconds of all.
-        max_rss_mb: memory of the largest.
-        estimated_cpu_s: what `cathode check` expects.
-        queue_s: in the queue of a cluster; rules that share one job count it each.
-        gpu_s: wall seconds times GPUs held.
-        gpu_mb: largest memory that torch used there.
-    """
-
-    jobs: int | None = None
-    wall_s: float | None = None
-    cpu_s: float | None = None
-    max_rss_mb: float | None = None
-    estimated_cpu_s: float | None = None
-    queue_s: float | None = None
-    gpu_s: float | None = None
-    gpu_mb: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class RuleUsage(Used):
-    """What the jobs of one rule in one window took.
-
-    Attributes:
-        rule: its name.
-        window: null for the whole run.
-    """
-
-    rule: str
-    window: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timing(Used):
-    """What a run took until it was summarised; it differs from run to run.
-
-    Attributes:
-        by_rule: per rule.
-        by_rule_and_window: per rule and window.
-    """
-
-    by_rule: dict[str, Used] = field(default_factory=dict)
-    by_rule_and_window: tuple[RuleUsage, ...] = ()
 
 
 @artefact("summary", "document")

@@ -189,7 +189,10 @@ def _measure(
                 NullMeasured(
                     **vars(common),
                     p_mid=(p + following) / 2,
-                    non_closure_sigma=e.non_closure.sigma if e.non_closure else None,
+                    m=counts.m,
+                    known_sigma=e.known_sigma,
+                    scatter=e.scatter,
+                    degrees_of_freedom=e.nu if np.isfinite(e.nu) else None,
                 )
             )
             continue

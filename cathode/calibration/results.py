@@ -122,15 +122,21 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class NullMeasured(Measured):
-    """The same without signal.
+    """The same without signal, with all that gives the p-value of any other count (`p_predictive`).
 
     Attributes:
         p_mid: mean of the p-value and that of the next possible count.
-        non_closure_sigma: of the estimate.
+        m: reference events that pass.
+        known_sigma: standard deviation of the log-bias that is known: ensemble, and counts behind the non-closure.
+        scatter: that of the non-closure from region to region.
+        degrees_of_freedom: of the scatter; null where it is known.
     """
 
     p_mid: float
-    non_closure_sigma: float | None
+    m: float
+    known_sigma: float
+    scatter: float
+    degrees_of_freedom: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from cathode.classifier.methods import is_reference
 from cathode.classifier.scores import MethodScores, SplitScores
 from cathode.events import Role
-from cathode.inference.closure import Closure, ClosurePoint, known_overdispersion
+from cathode.inference.closure import Closure, ClosurePoint, known_overdispersion, link_points
 from cathode.inference.counts import PassingCounts, count_passing
-from cathode.results import Impacts, Overdispersion, Oversampling, Sigma, SignalYield, Stage
+from cathode.results import AtScatter, Impacts, Overdispersion, Oversampling, Sigma, SignalYield, Stage
 from cathode.stats.counting import GenerativeHunt, generative_hunt, p_predictive, z_value
 from cathode.stats.random_effects import RandomEffects, spread
 from cathode.stats.settings import StatisticsSettings
 
 Array = NDArray[np.float64]
 
+_SCATTERS = (0.5, 1.0, 1.5, 2.0, 3.0)  # of the declared one
 _KNOWN = 1e6  # a reference so many times larger has no statistical error worth the name
 
 
@@ -38,6 +39,7 @@ class BackgroundEstimate:
         overdispersion: variance of the counts over Poisson.
         sequential: counts of the sequential cross-check, None where it was not run.
         generative: the bump hunt of two half ensembles, None where the method has no ensemble reference.
+        by_scatter: the significance for other declared scatters.
         flags: what a reader must know about this number.
     """
 
@@ -52,6 +54,7 @@ class BackgroundEstimate:
     sequential: PassingCounts | None
     generative: GenerativeHunt | None
     flags: tuple[str, ...]
+    by_scatter: tuple[AtScatter, ...] = ()
 
     @property
     def template(self) -> float:
@@ -242,7 +245,28 @@ def estimate_background(
         flags = (*estimate.flags, *(closure.doubts if closure else ()))
         sequential = count_passing((one_way,), eps) if one_way else None
         points.append(replace(estimate, sequential=sequential, generative=half_ensembles(splits, eps), flags=flags))
+    if closure:
+        points = _by_scatter(points, closure, layout, known, statistics)
     return Estimates(window=first.window, interval=first.interval, method=scores.method, points=tuple(points))
+
+
+def _by_scatter(
+    points: list[BackgroundEstimate],
+    closure: Closure,
+    layout: tuple[int, int],
+    overdispersion: Sequence[float],
+    statistics: StatisticsSettings,
+) -> list[BackgroundEstimate]:
+    """The estimates with their significances as a curve of the declared scatter; of one that is declared as 0 there is no curve."""
+    curves: list[list[AtScatter]] = [[] for _ in points]
+    for factor in _SCATTERS:
+        scaled = (replace(p, floor=factor * p.floor) for p in closure.points)
+        at = [p.with_overdispersion(v) for p, v in zip(scaled, overdispersion, strict=True)]
+        for curve, e, measured, v in zip(curves, points, link_points(at, statistics), overdispersion, strict=True):
+            if measured.floor > 0:
+                z = combine(e.method, e.counts, layout, measured, statistics, v).z()
+                curve.append(AtScatter(declared=measured.floor, z=z))
+    return [replace(e, by_scatter=tuple(curve)) for e, curve in zip(points, curves, strict=True)]
 
 
 def combine(

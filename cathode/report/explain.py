@@ -56,11 +56,17 @@ def derivation(h: HuntResult) -> list[str]:
     return [
         f"p = {h.p_local:.3g} = p_predictive(n={h.n_obs_average:.6g}, m={r.m:.6g}, tau={r.tau:.6g}, mu={mu:.6g}, "
         f"sigma={sigma:.6g}, scatter={scatter:.6g}, nu={nu:.6g}, "
-        f"overdispersion={h.overdispersion:.6g}, step=1/{r.n_splits}), in cathode/stats/counting.py:",
+        f"overdispersion={h.overdispersion:.6g}, step={r.step:.6g}), in cathode/stats/counting.py:",
         f"  {h.n_obs_average:.6g} events pass (average of {r.n_splits} fold splits); {r.m:.6g} reference events of {r.tau:.4g} times the exposure pass;",
         f"  the log of the bias has mean {mu:+.4f}, a known error of {sigma:.4f} and a scatter of {scatter:.4f} with {nu:.1f} degrees of freedom "
         "(Student's t)",
+        *([f"  were another scatter declared: {curve}"] if (curve := _of_scatter(h)) else []),
     ]
+
+
+def _of_scatter(h: HuntResult) -> str:
+    """The significance as a curve of the declared scatter."""
+    return ", ".join(f"{at.z:.2f} with {100 * at.declared:.3g} %" for at in h.by_scatter)
 
 
 def compare_runs(first: Summary, second: Summary) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from cathode.results import RuleUsage
 from cathode.running.usage import COLUMNS, cells, numbers, total
+from cathode.usage import RuleUsage
 
 
 def render_timing(run: str, rows: Iterable[RuleUsage]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cathode.columns import aligned
-from cathode.results import RuleUsage, Timing, Used
+from cathode.usage import RuleUsage, Timing, Used
 
 _RECORD = re.compile(r"^\S+ job (\{.*\})$", re.M)
 

@@ -9,9 +9,10 @@ from cathode.config import Config
 from cathode.events import Intake
 from cathode.inference.table import as_csv, hunts_frame
 from cathode.inference.total import global_significance, inclusive_excess, merge_excesses
-from cathode.results import HuntResults, RuleUsage, Summary, Truth
+from cathode.results import HuntResults, Summary, Truth
 from cathode.running.usage import summarise_timing
 from cathode.seeds import derive_seed
+from cathode.usage import RuleUsage
 from cathode.version import __version__
 
 _QUICK = ("quick: a first look with the smallest ensembles, not for publication",)

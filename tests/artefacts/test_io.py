@@ -111,7 +111,7 @@ ARTEFACTS = {
             window="m3500",
             experiments=(
                 PseudoExperiment(
-                    toy=0, strength=None, method="cathode", n_bootstraps=2, n_seeds=2, counts=(COUNTS,), closure=(POINT,),
+                    toy=0, strength=None, window="m3500", method="cathode", n_bootstraps=2, n_seeds=2, counts=(COUNTS,), closure=(POINT,),
                     n_expected=1000.0, n_expected_error=20.0, n_signal=0, n_signal_passing=(0.0,),
                 ),
             ),

@@ -31,6 +31,7 @@ from cathode.inference.background import combine
 from cathode.inference.closure import ClosurePoint, known_overdispersion
 from cathode.inference.counts import PassingCounts
 from cathode.regions import Window
+from cathode.stats.counting import p_predictive
 from cathode.stats.random_effects import RandomEffects
 from cathode.stats.settings import StatisticsSettings
 
@@ -67,6 +68,11 @@ def test_every_window_has_its_verdict_and_the_scan_its_global_p_value():
     assert all(v.n == 300 and v.passes for v in null.verdicts)
     assert null.trials.hunts == 3
     assert null.trials.effective == pytest.approx(2, abs=0.35)
+    for e in null.experiments[:5]:  # what is kept of an experiment gives its p-value again
+        again = p_predictive(
+            e.n_obs, e.m, e.m / e.n_bkg, mu=0.0, sigma=e.known_sigma, scatter=e.scatter, nu=e.degrees_of_freedom or np.inf
+        )  # fmt: skip
+        assert again == pytest.approx(e.p_local, rel=1e-9)
     smallest = [min(e.p_mid for e in null.experiments if e.toy == t) for t in range(300)]
     np.testing.assert_allclose(null.trials.p_global, 1 - (1 - np.array(smallest)) ** 3)
     assert not null.trials.verdict.passes  # three trials are counted for two

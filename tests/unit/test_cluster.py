@@ -17,7 +17,6 @@ from conftest import ROOT
 from cathode import numerics
 from cathode.errors import ConfigError
 from cathode.report.render import render_timing
-from cathode.results import Timing, Used
 from cathode.running.job import describe_job
 from cathode.running.slurm import (
     Partition,
@@ -28,6 +27,7 @@ from cathode.running.slurm import (
     parse_partitions,
 )
 from cathode.running.usage import describe_timing, read_usage, summarise_timing, write_record
+from cathode.usage import Timing, Used
 
 
 @pytest.mark.parametrize(

@@ -228,6 +228,26 @@ def test_an_excess_gains_from_every_uncertainty_that_is_taken_away():
     assert sigma[largest] == max(v for k, v in sigma.items() if k != "total")
 
 
+def test_the_significance_is_a_curve_of_the_declared_scatter():
+    """The one that is declared gives the quoted value, a larger one less; with none declared there is no curve."""
+    scores = [make_scores(n_signal=60), make_scores(n_signal=60, seed=1)]
+    regions = []
+    for i, (s,) in enumerate(TESTS):
+        named = dataclasses.replace(s, window=f"p{i}", interval=(4000.0 + 400 * i, 4400.0 + 400 * i))
+        regions.append(CountedRegion.of((named,), (0.1, 0.01)))
+    statistics = StatisticsSettings()
+    closure = combine_regions(
+        WINDOW, "cathode", regions, working_points=(0.1, 0.01), overdispersion=(1.0, 1.0), statistics=statistics, correlation_length=1.0
+    )  # fmt: skip
+    found = estimate_background(MethodScores(tuple(scores)), closure, working_points=(0.1, 0.01), statistics=statistics)
+    for e, floor in zip(found.points, (0.02, 0.05), strict=True):
+        assert [at.declared / floor for at in e.by_scatter] == pytest.approx([0.5, 1, 1.5, 2, 3])
+        z = [at.z for at in e.by_scatter]
+        assert z[1] == pytest.approx(e.z(), abs=1e-12)
+        assert np.all(np.diff(z) < 0)
+    assert estimate(scores[0], closure_of(TESTS, 0.01)).by_scatter == ()
+
+
 def test_the_waterfall_leads_from_a_poisson_tail_to_the_quoted_significance():
     e = estimate(make_scores(n_signal=60), closure_of(TESTS, 0.01))
     stages = {stage.source: stage.z for stage in e.waterfall()}

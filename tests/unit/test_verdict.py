@@ -103,7 +103,10 @@ def uniform(eps_bkg: float, *, passes: bool, conservative: bool = False) -> Verd
 def calibration(null: Verdict, fit: SignalFit | None = None, window: str = "m3500") -> Calibration:
     experiment = NullMeasured(
         toy=0, window=window, method="cathode", eps_bkg=0.01, n_obs=180.0, n_bkg=183.0, n_bkg_uncorrected=180.0, p_local=0.5, p_mid=0.5,
-        non_closure_sigma=0.05,
+        m=800.0,
+        known_sigma=0.05,
+        scatter=0.05,
+        degrees_of_freedom=20.0,
     )  # fmt: skip
     return Calibration(
         BackgroundOnly(n_toys=40, verdicts=(dataclasses.replace(null, window=window),), trials=TRIALS, p_local=(), experiments=(experiment,)),

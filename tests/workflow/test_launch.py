@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ from test_workflow import CONFIG, planned
 
 from cathode.commands.hunt import _say_which
 from cathode.running import launch
+from cathode.stats.counting import p_predictive
 
 # few jobs: what is tested is what a hunt says, and each job costs seconds to start
 SMALL = CONFIG | {"methods": ["cathode"], "closure": CONFIG["closure"] | {"per_job": 4}, "injection": {}}
@@ -114,7 +116,15 @@ def test_a_finished_hunt_says_its_verdict_again_at_once(installed, hunted):
 
 def test_readers_of_the_finished_run(installed, hunted):
     folder, _ = hunted
-    assert "non-closure of the interpolation" in cathode(installed, folder, "why").stdout
+    why = cathode(installed, folder, "why").stdout
+    assert "non-closure of the interpolation" in why
+    quoted, expression = re.search(r"p = (\S+) = (p_predictive\(.*?\))", why).groups()
+    again = eval(
+        expression, {"p_predictive": p_predictive, "inf": math.inf}
+    )  # as a reader would, with the digits that are printed
+    assert again == pytest.approx(float(quoted), rel=0.01)
+    curve = re.search(r"were another scatter declared: (.*)", why)[1]
+    assert len(curve.split(", ")) == 5
     assert "95 % CLs" in cathode(installed, folder, "limit", "toy").stdout
     assert "the same settings" in cathode(installed, folder, "compare", "toy", "my.yaml").stdout
     drawn = cathode(
