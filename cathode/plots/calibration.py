@@ -79,7 +79,8 @@ def p_values(found: BackgroundOnly) -> Drawing:
 def draw_p_values(d: dict[str, Any]) -> Figure:
     """The figure of `p_values`: a panel per window and method, and one for the global p-value."""
     windows, methods = (list(dict.fromkeys(v[key] for v in d["verdicts"])) for key in ("window", "method"))
-    figure = Figure(figsize=(5.2 * (len(methods) + 1), 4.8 * len(windows)))
+    width, height = (5.2, 4.8) if len(windows) < 3 else (4.4, 3.2)
+    figure = Figure(figsize=(width * (len(methods) + 1), height * len(windows)))
     axes = figure.subplots(len(windows), len(methods) + 1, squeeze=False)
     for row, window in zip(axes, windows, strict=True):
         for ax, method in zip(row[:-1], methods, strict=True):
