@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 UV ?= uv
 BIN = $(VENV)/bin
 
-.PHONY: help setup run calibrate test test-demo test-slurm test-gpu full check format package docs lock site clean
+.PHONY: help setup run calibrate test test-demo test-slurm test-gpu bench full check format package docs lock site clean
 
 help:             ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -42,6 +42,9 @@ test-slurm: setup ## a hunt with faults on a real Slurm, brought up here (root; 
 
 test-gpu: setup   ## what a card must do as a CPU does, and the laws of densities and classifiers on it; skipped without one
 	CATHODE_TEST_DEVICE=cuda $(BIN)/python -m pytest tests/gpu tests/unit/test_density_laws.py tests/unit/test_classifier_laws.py
+
+bench: setup      ## what each piece costs beside others, and whole hunts: results/reference/bench.json (half an hour)
+	$(BIN)/python benchmarks/bench.py results/reference/bench.json
 
 full: setup       ## all tests
 	$(BIN)/python -m pytest -m "not slurm"

@@ -169,6 +169,44 @@ def injections() -> str:
     return _table(["method", "ε_B", "signal slope", "mean pull", "pull width"], rows)
 
 
+def bench_classifiers() -> str:
+    """Price and sensitivity of classifiers on the same events."""
+    found = _read("bench.json")["classifiers"]
+    base = next(iter(found.values()))["cpu_s"]
+    rows = [
+        [
+            name, f"{r['cpu_s']:.2f}", f"{r['cpu_s'] / base:.1f}", f"{r['floor_s']:.2f}" if "floor_s" in r else "–",
+            *(f"{value:.1f} ± {error:.1f}" for value, error in r["sic"].values()),
+        ]
+        for name, r in found.items()
+    ]  # fmt: skip
+    return _table(["four members", "CPU-s", "ratio", "floor, s", "ε_S/√ε_B at 0.01", "at 0.001"], rows)
+
+
+def bench_densities() -> str:
+    """Price of one density member."""
+    found = _read("bench.json")["densities"]
+    base = next(iter(found.values()))["cpu_s"]
+    rows = []
+    for name, r in found.items():
+        ratio = f"{r['cpu_s'] / base:.2f}" if r["cpu_s"] < base else f"{r['cpu_s'] / base:.0f}"
+        auc = f"{r['auc']:.4f}" if "auc" in r else "table below"
+        rows.append([name, f"{r['cpu_s']:.3g}" + (" (scaled)" if r["scaled"] else ""), ratio, auc])
+    return _table(["one member", "CPU-s", "ratio", "closure AUC"], rows)
+
+
+def bench_hunts() -> str:
+    """Price of whole hunts."""
+    rows = [
+        [
+            n, f"{r['wall_s'] / 60:.1f} min", f"{r['cpu_s'] / 60:.1f} min", str(r["jobs"]), f"{100 * r['busy']:.0f} %",
+            f"{r['max_rss_mb'] / 1000:.1f} GB",
+        ]
+        for n, r in _read("bench.json").get("hunts", {}).items()
+    ]  # fmt: skip
+    return _table(["windows", "wall", "CPU", "jobs", "of both cores busy", "largest job"], rows)
+
+
 def type_one() -> str:
     """How often the primary exceeds 3, 4 and 5 standard deviations without signal, over nominal, and what a discovery takes."""
     found = _read("type_one.json")
@@ -262,6 +300,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "nulls": nulls,
     "scale": scale,
     "type_one": type_one,
+    "bench_classifiers": bench_classifiers,
+    "bench_densities": bench_densities,
+    "bench_hunts": bench_hunts,
     "gpu": gpu,
 }
 

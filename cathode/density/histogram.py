@@ -96,7 +96,7 @@ class HistogramDensity:
         mask_, base, basis_ = mask(d).to(device), log_base(s).to(device), basis(s).to(device)
         n_steps = max(1, n // s.batch)
         optimiser = torch.optim.AdamW(params, lr=s.learning_rate, weight_decay=s.weight_decay, fused=True)
-        epochs = max(s.epochs, -(-s.steps // n_steps))
+        epochs = s.passes(n)
         total = max(4, epochs * n_steps)
         # a warm-up of exactly one step divides by zero inside torch
         schedule = torch.optim.lr_scheduler.OneCycleLR(

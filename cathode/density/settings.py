@@ -22,6 +22,7 @@ class HistogramSettings:
         hidden: width of the two hidden layers of each conditional network.
         epochs: passes over the training events.
         steps: at least so many steps, by more epochs where events are few: three epochs of 20,000 events are 100 steps, too few to learn.
+        draws: a training that has drawn so many events makes no further pass over them: the price of a million events is that of 333,000.
         batch: events per step.
         learning_rate: peak of the one-cycle schedule (AdamW).
         weight_decay: decoupled weight decay.
@@ -35,6 +36,7 @@ class HistogramSettings:
     hidden: int = within(32, 1, 4096)
     epochs: int = within(3, 1, 10_000)
     steps: int = within(600, 0, 10_000_000)
+    draws: int = within(1_000_000, 1, 1_000_000_000_000)
     batch: int = within(512, 16, 10_000_000)
     learning_rate: float = within(8e-3, 0, 1, above=True)
     weight_decay: float = within(0.1, 0, 10)
@@ -42,6 +44,11 @@ class HistogramSettings:
 
     def __post_init__(self) -> None:
         check_ranges(self, "background.histogram")
+
+    def passes(self, n: int) -> int:
+        """Passes over `n` training events, at least one: `epochs`, more where these make too few `steps`, fewer from so many `draws` on."""
+        enough = max(self.epochs, -(-self.steps // max(1, n // self.batch)))
+        return max(1, min(enough, self.draws // max(n, 1)))
 
 
 @dataclass(frozen=True)

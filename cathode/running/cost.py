@@ -154,8 +154,8 @@ def _density_seconds(background: DensitySettings, n: int, members: int, d: int) 
     if background.model not in _TRAIN_DENSITY:  # one of the user's own: whatever it takes, it is not known here
         return 0.0
     own = getattr(background, background.model)
-    epochs: float = max(getattr(own, "epochs", 1), getattr(own, "steps", 0) * own.batch / max(n, 1))
-    return _TRAIN_DENSITY[background.model] * n * epochs * members * d / 1e6
+    passes = own.passes(n) if background.model == "histogram" else getattr(own, "epochs", 1)
+    return _TRAIN_DENSITY[background.model] * n * passes * members * d / 1e6
 
 
 def _make_seconds(c: Config, n: int, d: int) -> float:

@@ -302,7 +302,7 @@ def test_the_public_names_are_documented():
 def test_reference_results_are_of_the_published_formats():
     folder = ROOT / "results" / "reference" / "calibration"
     found = sorted(folder.rglob("*.json"))
-    assert len(found) >= 5
+    assert len(found) >= 3
     for path in found:
         tree = json.loads(path.read_text())
         jsonschema.validate(tree, SCHEMAS[tree["schema"].split("/")[1]]())

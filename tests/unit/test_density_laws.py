@@ -160,6 +160,15 @@ def test_equal_seeds_give_equal_samples_and_others_do_not(fitted, training):
     assert not np.array_equal(first, fitted.sample(m, member=1, seed=4))
 
 
+def test_price_is_bounded_from_below_and_from_above():
+    """Three passes over the demo; as many as make 600 steps of a few events; a million events are seen once, and ten millions too."""
+    s = HistogramSettings()
+    assert [s.passes(n) for n in (120_000, 333_000, 450_000, 1_000_000, 10_000_000)] == [3, 3, 2, 1, 1]
+    for n in (600, 5_000, 40_000):
+        steps = s.passes(n) * max(1, n // s.batch)
+        assert 600 <= steps < 600 + max(1, n // s.batch)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 9, 10, 11, 20])
 def test_trainings_of_a_few_steps_run(training, steps):
     x, m = training[0][:640], training[1][:640]
