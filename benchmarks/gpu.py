@@ -298,6 +298,7 @@ def network(n: int, members: int, device: str, epochs: int) -> dict[str, Any]:
     x, _ = events(n)
     y = (np.arange(n) % 2).astype(float)
     walls = []
+    epochs = max(epochs, 100_000 // n)  # an epoch of a few thousand events is over in milliseconds
     for used in (1, 1, 1 + epochs):
         settings = dataclasses.replace(NetworkSettings(), epochs=used)
         with watched(device) as found:

@@ -145,6 +145,9 @@ def calibrate_chain(
     n_expected = known.total() if calibration.events is None else float(calibration.events)
     light = dataclasses.replace(classifier, sequential_members=0)  # cross-checks are not what is calibrated
     hunted = (window,) if are_hidden(regions, closure) else regions
+    as_set = dataclasses.replace(
+        statistics, overdispersion=1.0
+    )  # `measure_calibration` combines with what was measured
     out: list[PseudoExperiment] = []
 
     def scored(data: Events, density: DensityEnsemble, region: Window, method: str, seed: int) -> MethodScores:
@@ -174,7 +177,7 @@ def calibrate_chain(
                 template=template,
                 classifier=light,
                 closure=closure,
-                statistics=statistics,
+                statistics=as_set,
                 seed=own_seed,
                 device=device,
             )

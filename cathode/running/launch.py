@@ -144,11 +144,22 @@ def _run_watched(command: list[str], environment: dict[str, str], config: Config
                 take(line)
             screen.moved()
         if stop.asked:
+            _release(config.folder)
             console.print("stopped; the same command continues where this one was")
             return 130
         if code and not said:
             console.print(_last_words(output), markup=False, soft_wrap=True)
     return code
+
+
+def _release(run: str, locks: Path = Path(".snakemake/locks")) -> None:
+    """Remove Snakemake's lock of a run whose processes have ended: asked twice, as happens on a busy machine, it leaves it behind.
+
+    A lock that names files of this run is no one else's, since two cannot have it.
+    """
+    for lock in locks.glob("*.lock"):
+        if any(line.startswith(f"{run}/") for line in lock.read_text(encoding="utf-8").splitlines()):
+            lock.unlink(missing_ok=True)
 
 
 class _Stop:

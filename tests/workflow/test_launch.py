@@ -217,6 +217,16 @@ def test_a_hunt_that_is_stopped_says_so_in_one_line_and_continues(installed, fol
     assert again.returncode == 0, again.stderr
 
 
+def test_a_run_that_was_stopped_leaves_no_lock_and_those_of_others_alone(tmp_path):
+    for name, files in {
+        "0.input": "results/toy/report.html\n",
+        "1.output": "results/toys/summary.json\nevents.parquet\n",
+    }.items():
+        (tmp_path / f"{name}.lock").write_text(files)
+    launch._release("results/toy", tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["1.output.lock"]
+
+
 @pytest.mark.parametrize(("heard", "asked"), [("", 2), ("Terminating processes on user request", 1)])
 def test_a_run_that_did_not_hear_is_asked_again_and_one_that_ends_its_jobs_is_not(monkeypatch, heard, asked):
     code = (
