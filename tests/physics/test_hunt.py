@@ -62,9 +62,7 @@ def hunt(n_signal: int, method: str, seed: int = 1):
 def test_an_injected_signal_is_found_with_all_uncertainties():
     results, truth = hunt(250, "cathode")
     best = max(results, key=lambda r: r.z)
-    assert (
-        best.z > 3
-    )  # densities of few members and steps scatter from region to region, which eight regions know badly
+    assert best.z > 6
     assert best.sigma.non_closure > 0
     assert best.why().stages[-1].z == pytest.approx(best.z)
     assert best.why().stages[0].z > best.cross_checks.z_li_ma > best.z  # statistics alone, and all that follows
