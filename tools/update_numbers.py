@@ -210,21 +210,15 @@ def bench_hunts() -> str:
 def type_one() -> str:
     """How often the primary exceeds 3, 4 and 5 standard deviations without signal, over nominal, and what a discovery takes."""
     found = _read("type_one.json")
+    by_case = {(r["eps_bkg"], r["floors"], r["heavy"], r["linked"]): r for r in found["rows"]}
     rows = []
-    for r in (r for r in found["rows"] if r["linked"] and not r["heavy"]):
-        same = [
-            next((h for h in found["rows"] if all(h[k] == value for k, value in key.items())), None)
-            for key in (
-                {"eps_bkg": r["eps_bkg"], "floors": r["floors"], "linked": True, "heavy": True},
-                {"eps_bkg": r["eps_bkg"], "floors": r["floors"], "linked": False, "heavy": False},
-            )
-        ]
-        heavy, alone = same
-        assert alone is not None
+    for (eps, floors, heavy, linked), r in by_case.items():
+        if heavy or not linked:
+            continue
+        tails, alone = by_case.get((eps, floors, True, True)), by_case[eps, floors, False, False]
         rows.append(
             [
-                f"{r['eps_bkg']:g}", f"{100 * r['scatter']:.3g} % ({r['floors']:g})", _ratios(r),
-                _ratios(heavy) if heavy else "–",
+                f"{eps:g}", f"{100 * r['scatter']:.3g} % ({floors:g})", _ratios(r), _ratios(tails) if tails else "–",
                 *(f"{one['count_over_background'][2]:.2f} ({_ratio(one['in_one_of_ten'][2])})" for one in (r, alone)),
             ]
         )  # fmt: skip

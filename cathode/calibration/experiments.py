@@ -145,9 +145,8 @@ def calibrate_chain(
     n_expected = known.total() if calibration.events is None else float(calibration.events)
     light = dataclasses.replace(classifier, sequential_members=0)  # cross-checks are not what is calibrated
     hunted = (window,) if are_hidden(regions, closure) else regions
-    as_set = dataclasses.replace(
-        statistics, overdispersion=1.0
-    )  # `measure_calibration` combines with what was measured
+    # counts as they come: `measure_calibration` combines them again, with the overdispersion that was measured
+    plain = dataclasses.replace(statistics, overdispersion=1.0)
     out: list[PseudoExperiment] = []
 
     def scored(data: Events, density: DensityEnsemble, region: Window, method: str, seed: int) -> MethodScores:
@@ -165,6 +164,10 @@ def calibrate_chain(
         strength = None
         if t < calibration.injections and window.in_signal(spare.mass).any():
             strength = calibration.strengths[t % len(calibration.strengths)]
+            run_seed = derive_seed(own_seed, "inject", strength)
+            n_inside = float(window.in_signal(data.mass).sum())
+            mixed = inject(data, spare, window, strength * np.sqrt(n_inside), seed=run_seed)
+            mixed_spectrum = MassModel.fit(mixed.mass, window, background.mass)
         for method in searches(methods):
             scores = {r.name: scored(data, densities[r.name], r, method, own_seed) for r in hunted}
             closures = measure_closures(
@@ -177,7 +180,7 @@ def calibrate_chain(
                 template=template,
                 classifier=light,
                 closure=closure,
-                statistics=as_set,
+                statistics=plain,
                 seed=own_seed,
                 device=device,
             )
@@ -186,13 +189,9 @@ def calibrate_chain(
                 out.append(_experiment(t, None, scores[c.window], c, spectrum, working_points))
             if strength is None:
                 continue
-            run_seed = derive_seed(own_seed, "inject", strength)
-            n_inside = float(window.in_signal(data.mass).sum())
-            mixed = inject(data, spare, window, strength * np.sqrt(n_inside), seed=run_seed)
             found = scored(mixed, densities[window.name], window, method, run_seed)
             own = next(c for c in closures if c.window == window.name)
-            spectrum = MassModel.fit(mixed.mass, window, background.mass)
-            out.append(_experiment(t, strength, found, own, spectrum, working_points))
+            out.append(_experiment(t, strength, found, own, mixed_spectrum, working_points))
         log.info("pseudo-experiment %d of %d", t + 1, calibration.background)
     return PseudoExperiments(window=window.name, experiments=tuple(out))
 

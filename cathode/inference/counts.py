@@ -180,7 +180,8 @@ def select_events(splits: Sequence[SplitScores], eps_bkg: float, score: Array) -
 
 def count_passing(splits: Sequence[SplitScores], eps_bkg: float) -> PassingCounts:
     """Count data and reference behind `eps_bkg`: the mean over fold splits that count the same events."""
-    first, counts = splits[0], [_count(s, eps_bkg) for s in splits]
+    first, chosen = splits[0], [cuts(s, eps_bkg) for s in splits]
+    counts = [_count(s, own) for s, own in zip(splits, chosen, strict=True)]
     n_obs, n_bkg, m = (float(np.mean([c[i] for c in counts])) for i in range(3))
     members = tuple(np.mean([c[3] for c in counts], axis=0).tolist())
     return PassingCounts(
@@ -192,17 +193,17 @@ def count_passing(splits: Sequence[SplitScores], eps_bkg: float) -> PassingCount
         member_counts=members,
         independent_members=first.independent_members,
         n_splits=len(splits),
-        step=min(cut.share for s in splits for cut in cuts(s, eps_bkg)) / len(splits),
+        step=min(cut.share for own in chosen for cut in own) / len(splits),
     )
 
 
-def _count(scores: SplitScores, eps_bkg: float) -> tuple[float, float, float, Array]:
+def _count(scores: SplitScores, chosen: list[Cut]) -> tuple[float, float, float, Array]:
     """n_obs, n_bkg, m and member_counts of one split."""
     n_members = scores.n_bootstraps * scores.n_seeds
     member_counts = np.zeros(n_members)
     per_source = np.zeros(int(scores.ref_source.max()) + 1)
     n_obs, n_bkg = 0.0, 0.0
-    for cut in cuts(scores, eps_bkg):
+    for cut in chosen:
         data, ref = scores.fold == cut.fold, cut.measuring
         passes = ref & (scores.ref_score >= cut.threshold)
         w = scores.ref_weight[passes].astype(float)

@@ -49,9 +49,8 @@ def link_effects(
     linked = variance @ measured @ mean
     out = list(effects)
     for k, i in enumerate(order):
-        share = float(
-            effects[i].mu_error / error[k]
-        )  # of the mean in mu: less than 1 where near regions speak for themselves
+        # of the mean in mu: less than 1 where near regions speak for themselves
+        share = float(effects[i].mu_error / error[k])
         out[i] = replace(
             effects[i],
             mu=effects[i].mu + share * float(linked[k] - mean[k]),
