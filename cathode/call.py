@@ -470,10 +470,19 @@ class Hunt:
     @cached_property
     def _drawings(self) -> list[Drawing]:
         from cathode.plots.significance import draw_summary
+
+        return self._of_window + draw_summary(self.summary, list(self.truth), self._scans)
+
+    @property
+    def _scans(self) -> list[SpectrumScan]:
+        return [self.spectrum] if self.spectrum else []
+
+    @cached_property
+    def _of_window(self) -> list[Drawing]:
         from cathode.plots.window import draw_window
 
         hunts = [HuntResults(tuple(h for h in self.results if h.method == m)) for m in self.scores]
-        of_window = draw_window(
+        return draw_window(
             self.events,
             self.density,
             self.template,
@@ -487,7 +496,6 @@ class Hunt:
             quick=self.config.quick,
             seed=self.config.seed,
         )
-        return of_window + draw_summary(self.summary, list(self.truth), [self.spectrum] if self.spectrum else [])
 
     def report(self, path: str | Path) -> Path:
         """Write the report, one self-contained page."""
@@ -501,8 +509,8 @@ class Hunt:
         from cathode.report.page import report
         from cathode.results import FigureNumbers
 
-        numbers = [FigureNumbers(d.name, d.json()) for d in self._drawings]
-        io.write(report(self.summary, numbers, config=self.config), path, _MADE)
+        numbers = [FigureNumbers(d.name, d.json()) for d in self._of_window]
+        io.write(report(self.summary, list(self.truth), self._scans, numbers, config=self.config), path, _MADE)
         return path
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:

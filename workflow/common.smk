@@ -333,8 +333,7 @@ def truths():
 
 
 def figure_numbers():
-    """What every figure is drawn from, for the report."""
-    per_window = expand(
+    """What the figures of windows are drawn from, for the report."""
+    return expand(
         f"{RUN}/plots/{{window}}_{{name}}.json", window=WINDOWS, name=window_figures()
     )
-    return per_window + expand(f"{RUN}/plots/{{name}}.json", name=summary_figures())

@@ -17,6 +17,7 @@ from cathode.calibration.results import BackgroundOnly, SignalFit, SignalRespons
 from cathode.classifier.methods import find_method, is_reference
 from cathode.config import Config
 from cathode.plots.drawing import Drawing, failed, read_drawing
+from cathode.plots.significance import draw_summary
 from cathode.plots.spectrum import INSIDE
 from cathode.plots.style import array, poisson_errors
 from cathode.plots.waterfall import waterfall
@@ -24,21 +25,27 @@ from cathode.report.explain import derivation, stages
 from cathode.report.glossary import GLOSSARY
 from cathode.report.render import template
 from cathode.report.verdict import Calibration, discovery_threshold, headline, lights, quoted, word
-from cathode.results import FigureNumbers, HuntResult, Summary
+from cathode.results import FigureNumbers, HuntResult, Summary, Truth
+from cathode.spectrum.scan import SpectrumScan
 
 _VEGA = "window.cathodeEmbed = vegaEmbed;"
 
 
-def report(summary: Summary, numbers: list[FigureNumbers], *, config: Config) -> Text:
+def report(
+    summary: Summary, truth: list[Truth], spectrum: list[SpectrumScan], numbers: list[FigureNumbers], *, config: Config
+) -> Text:
     """The report: figures and controls are embedded, nothing is loaded from elsewhere.
 
     But for the table of times, which is a page beside it: times differ from run to run, the report's bytes must not.
+    `numbers` are of the figures of windows; those of the whole run follow from the rest, so that the report waits for no picture of them.
     """
-    return _page(summary, numbers, None, config)
+    return _page(summary, draw_summary(summary, truth, spectrum), numbers, None, config)
 
 
 def report_calibrated(
     summary: Summary,
+    truth: list[Truth],
+    spectrum: list[SpectrumScan],
     numbers: list[FigureNumbers],
     background_only: BackgroundOnly,
     injection: SignalResponse,
@@ -46,11 +53,18 @@ def report_calibrated(
     config: Config,
 ) -> Text:
     """The report with what pseudo-experiments say of it; `numbers` hold the figures of the calibration too."""
-    return _page(summary, numbers, Calibration(background_only, injection), config)
+    drawings = draw_summary(summary, truth, spectrum)
+    return _page(summary, drawings, numbers, Calibration(background_only, injection), config)
 
 
-def _page(summary: Summary, numbers: list[FigureNumbers], calibration: Calibration | None, config: Config) -> Text:
-    drawings = {n.name: read_drawing(n.text, n.name) for n in numbers}
+def _page(
+    summary: Summary,
+    of_run: list[Drawing],
+    numbers: list[FigureNumbers],
+    calibration: Calibration | None,
+    config: Config,
+) -> Text:
+    drawings = {n.name: read_drawing(n.text, n.name) for n in numbers} | {d.name: d for d in of_run}
     methods = list(dict.fromkeys(h.method for h in summary.hunts))
     best = quoted(summary)
     data = {

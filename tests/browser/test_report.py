@@ -44,13 +44,17 @@ def page_file(tmp_path_factory):
         inclusive=hunts[0].summary.inclusive + hunts[1].summary.inclusive,
         trials=8,
     )
-    numbers = {d.name: FigureNumbers(d.name, d.json()) for hunt in hunts for d in hunt.drawings()}
+    numbers = {
+        d.name: FigureNumbers(d.name, d.json()) for hunt in hunts for d in hunt.drawings() if d.name.startswith("m")
+    }
     path = tmp_path_factory.mktemp("page") / "report.html"
     null = io.read(CALIBRATED / "background_only.json", BackgroundOnly)
     response = io.read(CALIBRATED / "injection.json", SignalResponse)
     for d in (p_values(null), signal_response(response), efficiency(response)):
         numbers[d.name] = FigureNumbers(d.name, d.json())
-    made = report_calibrated(summary, list(numbers.values()), null, response, config=hunts[0].config)
+    truth = [t for hunt in hunts for t in hunt.truth]
+    scans = [hunt.spectrum for hunt in hunts]
+    made = report_calibrated(summary, truth, scans, list(numbers.values()), null, response, config=hunts[0].config)
     path.write_text(made.text)
     return path
 

@@ -177,7 +177,8 @@ def test_the_quoted_p_value_can_be_computed_again_from_what_is_printed(found):
 
 
 def test_the_page_loads_nothing_and_its_data_cannot_end_it(found):
-    page = report(found.summary, [FigureNumbers(d.name, d.json()) for d in found.drawings()], config=found.config).text
+    numbers = [FigureNumbers(d.name, d.json()) for d in found.drawings()]
+    page = report(found.summary, [], [found.spectrum], numbers, config=found.config).text
     assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", re.sub(r"<script.*?</script>", "", page, flags=re.S))
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1]
     hunts = json.loads(data)["hunts"]
@@ -185,7 +186,7 @@ def test_the_page_loads_nothing_and_its_data_cannot_end_it(found):
     assert hunts[found.best.name]["z"] == found.z
     assert page.count("</script>") == 3
     evil = dataclasses.replace(found.summary, run="</script><script>alert(1)</script>")
-    assert "<script>alert" not in report(evil, [], config=found.config).text
+    assert "<script>alert" not in report(evil, [], [], [], config=found.config).text
 
 
 def test_report_and_folder(found, tmp_path):

@@ -77,6 +77,8 @@ rule report:
     """The self-contained report."""
     input:
         summary=f"{RUN}/summary.json",
+        truth=truths(),
+        spectrum=expand(f"{RUN}/{{window}}/spectrum_scan.json", window=SCANNED),
         numbers=figure_numbers(),
     output:
         f"{RUN}/report.html",
@@ -97,6 +99,7 @@ rule timing:
     input:
         f"{RUN}/report.html",
         f"{RUN}/summary.json",
+        rules.plot_summary.output,
         workspaces(),
         selections(),
     output:
