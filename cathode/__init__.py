@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from cathode.stats.settings import StatisticsSettings as StatisticsSettings
     from cathode.template.make import make_template as make_template
     from cathode.template.settings import TemplateSettings as TemplateSettings
+    from cathode.unseen import apply as apply
 
 _HOMES = {
     "BackgroundEstimate": "cathode.inference.background",
@@ -76,6 +77,7 @@ _HOMES = {
     "Template": "cathode.events",
     "TemplateSettings": "cathode.template.settings",
     "Window": "cathode.regions",
+    "apply": "cathode.unseen",
     "estimate_background": "cathode.inference.background",
     "evaluate": "cathode.inference.truth",
     "fit_density": "cathode.density.ensemble",

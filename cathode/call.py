@@ -24,6 +24,7 @@ from cathode.errors import ArtefactError, ConfigError
 from cathode.events import Events, Labels, Template, as_columns
 from cathode.inference.closure import Closure, combine_closure
 from cathode.inference.conclude import conclude
+from cathode.inference.model import Model
 from cathode.inference.placement import place_regions
 from cathode.inference.pseudo import score_region
 from cathode.inference.settings import ClosureSettings
@@ -285,13 +286,14 @@ def _conclude(
     overdispersion: Overdispersion | None,
 ) -> Hunt:
     """Counts, significances and the summary."""
-    sidebands, hunts, spaces, chosen = conclude(
+    sidebands, hunts, spaces, chosen, model = conclude(
         prepared.events,
         scored.density,
         [scored.scores[m] for m in config.methods if m in scored.scores],
         [closures[m] for m in config.searches],
         overdispersion,
         window=window,
+        data=config.data,
         working_points=config.working_points,
         template=config.template,
         statistics=config.statistics,
@@ -323,6 +325,7 @@ def _conclude(
         truth=truth,
         spectrum=spectrum,
         sidebands=sidebands,
+        model=model[0] if model else None,
     )
 
 
@@ -350,6 +353,7 @@ class Hunt:
         truth: evaluation with labels, per method.
         spectrum: the classical bump hunt; None when blind.
         sidebands: recorded over generated sideband events.
+        model: its classifiers and cuts, for events that it never saw; None when blind.
     """
 
     config: Config
@@ -366,6 +370,7 @@ class Hunt:
     truth: tuple[Truth, ...]
     spectrum: SpectrumScan | None
     sidebands: SidebandClosure
+    model: Model | None
 
     @property
     def results(self) -> tuple[HuntResult, ...]:
@@ -456,6 +461,14 @@ class Hunt:
         columns |= {io.feature_column(name, type(found), found.names): values for name, values in carried}
         return pd.DataFrame({"row": found.row, "mass": found.mass, **columns, "score": found.score})
 
+    def apply(self, table: Any, *, cores: int | None = None) -> pd.DataFrame:
+        """Scores of unseen events and what passes; see `cathode.apply`. Raises ConfigError when blind."""
+        from cathode.unseen import apply_all
+
+        if self.model is None:
+            raise ConfigError("apply: a blind hunt has trained no classifiers")
+        return apply_all([self.model], table, cores=cores)
+
     @property
     def plot(self) -> Plots:
         """Figures: `bump()`, `closure()`, `features()`, `significance()`, `spectrum()`, `mass()`, `scores()`."""
@@ -514,7 +527,7 @@ class Hunt:
         return path
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write what a run of the workflow leaves for its readers: summary, report, plots, workspaces, selected events.
+        """Write what a run of the workflow leaves for its readers: summary, report, plots, workspaces, selected events, model.
 
         Raises ArtefactError for a folder that holds anything, unless `overwrite` says that files of the same names may go.
         """
@@ -529,6 +542,8 @@ class Hunt:
         for name, chosen in self.selections.items():
             io.write(chosen, target / "selected" / f"{name}.parquet", _MADE)
         self._write_report(target / "report.html")
+        if self.model is not None:
+            io.write(self.model, target / self.window.name / "model.npz", _MADE)
         self.table.write(target / "scan.csv")
         io.write(self.summary, target / "summary.json", _MADE)
         return target

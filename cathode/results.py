@@ -6,6 +6,7 @@ The keys of the published JSON are the fields of these classes, and `schema/summ
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -309,6 +310,26 @@ class HuntResult:
     def name(self) -> str:
         """Window, method and working point: the stem of this hunt's files."""
         return f"{self.window}_{self.method}_{self.eps_bkg:g}"
+
+    @property
+    def predictive(self) -> dict[str, float] | None:
+        """Arguments of `p_predictive` (cathode/stats/counting.py) that give the p-value; None where there is none, and for yardsticks."""
+        r, s, c = self.reference, self.sigma, self.non_closure
+        if r is None or s is None or not self.n_bkg or not self.n_bkg_uncorrected or self.n_obs_average is None:
+            return None
+        of_ensemble = [v / self.n_bkg for v in (s.initialisation, s.bootstrap) if v is not None]
+        some = c is not None and bool(c.degrees_of_freedom)
+        return {
+            "n": self.n_obs_average,
+            "m": r.m,
+            "tau": r.tau,
+            "mu": math.log(self.n_bkg / self.n_bkg_uncorrected),
+            "sigma": math.hypot(*of_ensemble, c.error if c and c.error else 0.0),
+            "scatter": c.scatter if c and some and c.scatter else 0.0,
+            "nu": c.degrees_of_freedom if c and some and c.degrees_of_freedom else math.inf,
+            "overdispersion": self.overdispersion or 1.0,
+            "step": r.step,
+        }
 
     def why(self) -> Waterfall:
         """From the significance of a plain count to the quoted one, uncertainty by uncertainty."""

@@ -260,6 +260,7 @@ def conclusions():
         *hunts,
         *workspaces(a_window),
         *selections(a_window),
+        *([] if CONFIG.blind else [f"{RUN}/{{window}}/model.npz"]),
     ]
 
 

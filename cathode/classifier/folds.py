@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cathode.classifier.kept import Member
 from cathode.classifier.settings import ClassifierSettings
 from cathode.classifier.trees import fit_trees
 from cathode.errors import FitError
@@ -16,7 +17,7 @@ from cathode.seeds import derive_seed
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 Int = NDArray[np.integer]
-Predict = Callable[[Array], Float32]
+Keep = Callable[[Sequence[Member]], None]
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,14 @@ def assign_folds(n: int, folds: int, *, seed: int) -> Int:
 
 def _fit_members(
     settings: ClassifierSettings, x: Array, y: Array, weight: Array, seeds: list[int], device: str
-) -> list[Predict]:
-    """One trained classifier per seed, as the function that scores features."""
+) -> Sequence[Member]:
+    """One trained classifier per seed."""
     if settings.model == "boosted_trees":
-        return [member.predict for member in fit_trees(settings.boosted_trees, x, y, weight, seeds)]
+        return fit_trees(settings.boosted_trees, x, y, weight, seeds)
     from cathode.classifier.network import fit_networks  # torch, which trees need not pay
     from cathode.numerics import resolve_device
 
-    found = fit_networks(settings.network, x, y, weight, seeds, device=resolve_device(device))
-    return [member.predict for member in found]
+    return fit_networks(settings.network, x, y, weight, seeds, device=resolve_device(device))
 
 
 def cross_fit(
@@ -66,6 +66,7 @@ def cross_fit(
     device: str = "cpu",
     sequential: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    keep: Keep | None = None,
 ) -> list[Float32]:
     """Train data (class 1) against reference (class 0) k times and score each target out of fold.
 
@@ -74,6 +75,7 @@ def cross_fit(
 
     `sequential` trains on folds below f instead (fold -1 included), for f = 1 .. k - 1: no event then helps to select one of an
     earlier fold, and the counts of different folds are independent. Targets of fold 0 are NaN.
+    `keep` is given the members of each fold, in order.
 
     Returns one array `(n_target, members)` of log-odds per target. Raises FitError when a class is too small.
     """
@@ -96,10 +98,12 @@ def cross_fit(
         members = _fit_members(settings, x, y, weight, seeds, device)
         for target, result in zip(targets, out, strict=True):
             held, always = target.fold == f, target.fold == -1
-            for e, predict in enumerate(members):
-                result[held, e] = predict(target.x[held])
+            for e, member in enumerate(members):
+                result[held, e] = member.predict(target.x[held])
                 if always.any():
-                    result[always, e] += predict(target.x[always]) / np.float32(settings.folds)
+                    result[always, e] += member.predict(target.x[always]) / np.float32(settings.folds)
+        if keep:
+            keep(members)
         if progress:
             progress(f + 1, settings.folds)
     return out

@@ -79,6 +79,18 @@ class NetworkMember:
             Pieces(_ROWS[device.type], "scoring").run(len(x), one)
         return out
 
+    def kept(self) -> tuple[NDArray[np.float32], ...]:
+        """The arrays of the encoding, and weight and bias of each layer."""
+        e = self.encoding
+        tensors = [e.low, e.width, e.mean, e.sd, *itertools.chain(*self.layers)]
+        return tuple(t.cpu().numpy() for t in tensors)
+
+    @classmethod
+    def from_kept(cls, arrays: tuple[NDArray[np.float32], ...]) -> NetworkMember:
+        """The member of these arrays, on the CPU."""
+        low, width, mean, sd, *layers = (torch.tensor(a) for a in arrays)
+        return cls(Encoding(low, width, mean, sd), list(zip(layers[::2], layers[1::2], strict=True)))
+
 
 @one_thread
 def fit_networks(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cathode.artefacts import artefact
+from cathode.classifier.kept import FoldClassifier
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -47,6 +48,7 @@ class SplitScores:
         side_row: (b,) input row of recorded sideband events near the signal region. Empty where not scored.
         side_fold: (b,) the fold that had them (or what was made from them) held out.
         side_score: (b,) their scores.
+        classifiers: what scored, fold by fold; empty where it is not kept.
     """
 
     method: str
@@ -72,6 +74,7 @@ class SplitScores:
     side_row: Int = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     side_fold: Int = field(default_factory=lambda: np.empty(0, dtype=np.int16))
     side_score: Float32 = field(default_factory=_none)
+    classifiers: tuple[FoldClassifier, ...] = ()
 
     def sequential(self) -> SplitScores | None:
         """The same events scored sequentially, those of fold 0 left out; None where that was not run."""

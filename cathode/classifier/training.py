@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cathode.classifier.folds import Sample, assign_folds, cross_fit
+from cathode.classifier.kept import FoldClassifier, Member
 from cathode.classifier.method import Progress
 from cathode.classifier.scores import Float32, MethodScores, SplitScores
 from cathode.classifier.settings import ClassifierSettings
@@ -73,13 +74,20 @@ def train_and_score(
     """Scores `(n, members)` of data, held-out reference and spare events, and the fields of `SplitScores` for cross-checks.
 
     With `side`, rows and events of the sidebands, these are scored besides and, if `sequential`, data and reference
-    sequentially.
+    sequentially; and the classifiers are kept.
     """
     targets = [data, held, plain(spare, always(len(spare))), *([side[1]] if side else [])]
-    scored = cross_fit(settings, data, reference, targets, seed=seed, device=device, progress=progress)
+    kept: list[FoldClassifier] = []
+
+    def keep(members: Sequence[Member]) -> None:
+        if side:
+            kept.append(FoldClassifier.of(members))
+
+    scored = cross_fit(settings, data, reference, targets, seed=seed, device=device, progress=progress, keep=keep)
     if side is None:
         return scored, {}
-    checks = {"side_row": side[0], "side_fold": side[1].fold, "side_score": scored[3].mean(axis=1)}
+    checks: dict[str, Any] = {"classifiers": tuple(kept)}
+    checks |= {"side_row": side[0], "side_fold": side[1].fold, "side_score": scored[3].mean(axis=1)}
     if sequential and settings.sequential_members:
         lighter = replace(settings, members=settings.sequential_members)
         own_seed = derive_seed(seed, "sequential")

@@ -25,6 +25,17 @@ class TreeMember:
             return np.empty(0, dtype=np.float32)
         return np.asarray(self.booster.predict(x, raw_score=True, num_threads=1), dtype=np.float32)
 
+    def kept(self) -> str:
+        """LightGBM's text, which gives the same scores on any machine."""
+        return str(self.booster.model_to_string())
+
+    @classmethod
+    def from_kept(cls, text: str) -> TreeMember:
+        """The member of that text."""
+        import lightgbm
+
+        return cls(lightgbm.Booster(model_str=text))
+
 
 def fit_trees(settings: TreeSettings, x: Array, y: Array, weight: Array, seeds: list[int]) -> list[TreeMember]:
     """Train one member per seed on features `x (n, d)`, classes `y (n,)` in {0, 1} and event weights `(n,)`."""

@@ -10,6 +10,8 @@ from cathode.inference.background import estimate_background
 from cathode.inference.closure import Closure
 from cathode.inference.counts import select
 from cathode.inference.hunt import infer, infer_blind
+from cathode.inference.model import Model, keep_model
+from cathode.intake.settings import DataSettings
 from cathode.regions import Window
 from cathode.results import HuntResults, Overdispersion, Selected, Workspace
 from cathode.stats.settings import StatisticsSettings
@@ -25,15 +27,17 @@ def conclude(
     overdispersion: Overdispersion | None = None,
     *,
     window: Window,
+    data: DataSettings,
     working_points: tuple[float, ...] = (0.1, 0.01, 0.001),
     template: TemplateSettings = TemplateSettings(),
     statistics: StatisticsSettings = StatisticsSettings(),
     seed: int = 1,
-) -> tuple[SidebandClosure, tuple[HuntResults, ...], tuple[Workspace, ...], tuple[Selected, ...]]:
+) -> tuple[SidebandClosure, tuple[HuntResults, ...], tuple[Workspace, ...], tuple[Selected, ...], tuple[Model, ...]]:
     """Counts, background, significances and limits of one window, with its workspaces and selected events.
 
     `scores` per method, in the order of the hunt; none when blind: then of every `closure`. Returns recorded over generated sideband events, the
-    results per method, and workspaces and selected events per method and working point, none when blind.
+    results per method, workspaces and selected events per method and working point, and the model that scores unseen events, which are read
+    as `data` says; none of the last three when blind.
     """
     sidebands = compare_sidebands(
         events, density, window=window, working_points=working_points, template=template, seed=seed
@@ -43,7 +47,7 @@ def conclude(
             infer_blind(c, density, sidebands, window=window, working_points=working_points, statistics=statistics)
             for c in closure
         )
-        return sidebands, tuple(blind), (), ()
+        return sidebands, tuple(blind), (), (), ()
     of_method = {c.method: c for c in closure}
     hunts: list[HuntResults] = []
     workspaces: list[Workspace] = []
@@ -56,4 +60,6 @@ def conclude(
         hunts.append(results)
         workspaces += [space for space in spaces if isinstance(space, Workspace)]
         selected += select(events, s, working_points=working_points)
-    return sidebands, tuple(hunts), tuple(workspaces), tuple(selected)
+    entries = [entry for group in hunts for entry in group.entries]
+    model = keep_model(events, scores, entries, window=window, data=data, working_points=working_points, seed=seed)
+    return sidebands, tuple(hunts), tuple(workspaces), tuple(selected), (model,)

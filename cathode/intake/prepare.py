@@ -81,12 +81,13 @@ def prepare_events(
     seed: int,
     blinded: tuple[Interval, ...] = (),
     columns: Columns | None = None,
+    unseen: bool = False,
 ) -> Prepared:
     """Read, derive, select, validate and inject. `mass_range` in GeV. Raises DataError on the first defect.
 
     Events in `blinded` intervals (GeV) are left out, and no count, range or message depends on them; only where `injection` draws
     from labelled signal, it does so from that of the whole range. `columns` are given where there are no files:
-    generated events, or a table in memory.
+    generated events, or a table in memory. `unseen`: nothing will be trained on them, so that one event is enough.
     """
     where = str(data.files[0]) if data.source == "files" else describe_source(data)
     read_files = _files(data) if columns is None else []
@@ -117,10 +118,11 @@ def prepare_events(
     check_unit(mass, mass_range, where, data.mass_unit)
     inside = in_interval(mass, mass_range)
     n_outside = int((~inside).sum())
-    if inside.sum() < LEAST_EVENTS:
+    least = 1 if unseen else LEAST_EVENTS
+    if inside.sum() < least:
         raise DataError(
             f"{where}: found {int(inside.sum())} of {len(mass)} events with {data.mass} in windows.range "
-            f"[{mass_range[0]:g}, {mass_range[1]:g}] GeV, expected at least {LEAST_EVENTS}"
+            f"[{mass_range[0]:g}, {mass_range[1]:g}] GeV, expected at least {least}"
         )
     kept = inside.mean() if blinded else inside.sum() / n_read
     if kept < 1 - data.allow_loss:
@@ -148,7 +150,7 @@ def prepare_events(
     features = np.empty((len(row), len(data.features)))
     for j, name in enumerate(data.features):
         features[:, j] = numbers(read[name], name, row, where, say_row=not blinded)
-        if np.ptp(features[:, j]) == 0:
+        if np.ptp(features[:, j]) == 0 and not unseen:
             raise DataError(f"{where}: column {name} is constant ({features[0, j]:g}), expected a feature that varies")
     identifiers = tuple(np.asarray(read[name])[row] for name in data.identifiers)
     for name, carried in zip(data.identifiers, identifiers, strict=True):
@@ -176,7 +178,7 @@ def prepare_events(
         duplicates=n_duplicates,
         inputs=None if blinded else checksums,
         event_weight=event_weight,
-        warnings=tuple(describe_features(events, data.discrete)),
+        warnings=() if unseen else tuple(describe_features(events, data.discrete)),
     )
     labels = Labels() if label is None else Labels(label[~left_out])
     return Prepared(events=events, labels=labels, spare=spare, intake=intake)

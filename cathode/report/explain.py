@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,21 +44,15 @@ def stages(summary: Summary, h: HuntResult, *, trials: bool) -> list[tuple[str, 
 
 def derivation(h: HuntResult) -> list[str]:
     """The numbers that the p-value is computed from, so that a reader can do it again."""
-    r, s = h.reference, h.sigma
-    if r is None or s is None or not h.n_bkg or not h.n_bkg_uncorrected:
+    given, r = h.predictive, h.reference
+    if given is None or r is None:
         return []
-    mu = math.log(h.n_bkg / h.n_bkg_uncorrected)
-    c = h.non_closure
-    of_ensemble = [v / h.n_bkg for v in (s.initialisation, s.bootstrap) if v is not None]
-    sigma = math.hypot(*of_ensemble, c.error if c else 0.0)
-    scatter, nu = (c.scatter, c.degrees_of_freedom) if c and c.degrees_of_freedom else (0.0, math.inf)
+    arguments = ", ".join(f"{name}={value:.6g}" for name, value in given.items())
     return [
-        f"p = {h.p_local:.3g} = p_predictive(n={h.n_obs_average:.6g}, m={r.m:.6g}, tau={r.tau:.6g}, mu={mu:.6g}, "
-        f"sigma={sigma:.6g}, scatter={scatter:.6g}, nu={nu:.6g}, "
-        f"overdispersion={h.overdispersion:.6g}, step={r.step:.6g}), in cathode/stats/counting.py:",
+        f"p = {h.p_local:.3g} = p_predictive({arguments}), in cathode/stats/counting.py:",
         f"  {h.n_obs_average:.6g} events pass (average of {r.n_splits} fold splits); {r.m:.6g} reference events of {r.tau:.4g} times the exposure pass;",
-        f"  the log of the bias has mean {mu:+.4f}, a known error of {sigma:.4f} and a scatter of {scatter:.4f} with {nu:.1f} degrees of freedom "
-        "(Student's t)",
+        f"  the log of the bias has mean {given['mu']:+.4f}, a known error of {given['sigma']:.4f} and a scatter of {given['scatter']:.4f} with "
+        f"{given['nu']:.1f} degrees of freedom (Student's t)",
         *([f"  were another scatter declared: {curve}"] if (curve := _of_scatter(h)) else []),
     ]
 
