@@ -60,6 +60,7 @@ log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cathode.own_signal import SignalLimits
     from cathode.plots.drawing import Drawing
     from cathode.plots.hunt import Plots
 
@@ -424,6 +425,13 @@ class Hunt:
     def limit(self, key: float | tuple[str, float] | None = None) -> Limit | None:
         """95 % CLs upper limit on signal events that pass, for `best` or a working point; None where there is none (see `flags`)."""
         return self._one(key).limit
+
+    def limit_signal(self, table: Any, **keywords: Any) -> SignalLimits:
+        """Limits on a signal of one's own, from a table of its events; see `cathode.limit_signal`, whose `strengths`, `draws` and `cores` it takes."""
+        from cathode.own_signal import limit_in
+
+        spaces = {name: space.tree for name, space in self.workspaces.items()}
+        return limit_in(self.config, self.events, self.results, spaces, table, **keywords)
 
     def workspace(self, measurement: str = "hunt", key: float | tuple[str, float] | None = None) -> dict[str, Any]:
         """Pyhf workspace of `best` or a working point, with `measurement` first: `hunt` tests, `yield` measures and limits a signal.

@@ -67,15 +67,21 @@ class Background:
         return np.asarray(np.clip(out, a, np.nextafter(b, a)))
 
 
-def inject(background: Events, signal: Events, window: Window, n_in_window: float, *, seed: int) -> Events:
-    """Background plus signal drawn from `signal` (with replacement), Poisson(`n_in_window`) of it in the signal region.
+def inject(
+    background: Events, signal: Events, window: Window, n_in_window: float, *, seed: int, replace: bool = True
+) -> Events:
+    """Background plus signal drawn from `signal` (with replacement or not), Poisson(`n_in_window`) of it in the signal region.
 
     Rows of signal events are negative, which is how `is_signal` knows them.
     """
     rng = np.random.default_rng(seed)
     inside = int(window.in_signal(signal.mass).sum())
     n = rng.poisson(n_in_window * len(signal) / inside) if inside else 0
-    drawn = rng.integers(0, len(signal), n) if n else np.empty(0, dtype=np.int64)
+    if replace:
+        drawn = rng.integers(0, len(signal), n) if n else np.empty(0, dtype=np.int64)
+    else:
+        drawn = rng.permutation(len(signal))[:n]
+        n = len(drawn)
     return Events(
         background.names,
         np.concatenate([background.row, -1 - np.arange(n)]),

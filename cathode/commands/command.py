@@ -42,7 +42,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "of finished runs": {
         "compare": Command("two runs side by side: what differs in their settings and in their numbers", "results:compare"),
         "apply": Command("score events that a run never saw with its classifiers, and count what passes", "apply:apply_run"),
-        "limit": Command("upper limits on signal events, observed and expected", "results:limit"),
+        "limit": Command("upper limits on signal events, or on a signal of your own (--signal TABLE)", "results:limit"),
         "plot": Command("draw a figure again from its numbers, in the style of an experiment", "results:plot"),
         "export": Command(
             "tables in LaTeX, figures, workspaces, a HEPData submission and a paragraph on the method", "results:export"

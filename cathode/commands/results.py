@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,13 +62,51 @@ def compare(parser: argparse.ArgumentParser) -> Run:
 
 
 def limit(parser: argparse.ArgumentParser) -> Run:
-    """`cathode limit [RUN]`."""
+    """`cathode limit [RUN] [--signal TABLE]`."""
     parser.add_argument("run_folder", metavar="RUN", nargs="?", help=_RUN)
+    own = parser.add_argument_group("a signal of your own (minutes: it is injected, and everything is trained anew)")
+    own.add_argument(
+        "--signal",
+        metavar="TABLE",
+        nargs="+",
+        help="file(s) of signal events alone, with the columns of the run's data",
+    )
+    own.add_argument(
+        "--window", metavar="NAME", help="one window by name (default: the one that holds most of the signal)"
+    )
+    own.add_argument(
+        "--strengths", metavar="S", nargs="+", type=float,
+        help="injected signals in units of the square root of the events of the signal region (default: 0.5 1 2 3 5)",
+    )  # fmt: skip
+    own.add_argument("--draws", metavar="N", type=int, default=2, help="independent draws per strength (default: 2)")
+    own.add_argument("--cores", metavar="N", type=int, help="processes (default: all cores)")
+    own.add_argument("--out", metavar="FILE", help="a new .csv of the limits")
 
     def run(arguments: argparse.Namespace) -> None:
-        from cathode.report.explain import describe_limits
+        if arguments.signal is None:
+            from cathode.report.explain import describe_limits
 
-        print(describe_limits(read_summary(find_run(arguments.run_folder))))
+            print(describe_limits(read_summary(find_run(arguments.run_folder))))
+            return
+        from cathode import io
+        from cathode.own_signal import STRENGTHS, limit_signal
+
+        out = Path(arguments.out) if arguments.out else None
+        if out and (out.suffix != ".csv" or out.exists()):
+            raise ArtefactError(f"--out: found {out}{' there already' if out.exists() else ''}, expected a new .csv")
+        logging.getLogger("cathode").setLevel(logging.WARNING)  # there is a bar
+        found = limit_signal(
+            find_run(arguments.run_folder),
+            list(arguments.signal),
+            window=arguments.window,
+            strengths=arguments.strengths or STRENGTHS,
+            draws=arguments.draws,
+            cores=arguments.cores,
+        )
+        print(found)
+        if out:
+            io.write_whole(out, lambda part: found.frame.to_csv(part, index=False))
+            print(out)
 
     return run
 

@@ -112,7 +112,7 @@ def describe_limits(summary: Summary) -> str:
         [
             "signal events that pass the selection in the signal region, 95 % CLs:",
             aligned(rows, left=2),
-            "before the selection and as a cross-section: `cathode calibrate`, then `snakemake limits`",
+            "on a signal of your own, before any cut and as a cross-section: `cathode limit RUN --signal TABLE`",
         ]
     )
 

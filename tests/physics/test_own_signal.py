@@ -1,0 +1,129 @@
+"""A limit on a signal of one's own: the efficiency grows with the signal, what leaks into the sidebands is accounted for, and the limit holds."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import toy_table
+from linear_density import LinearDensity
+
+import cathode
+from cathode.calibration.response import inject_signal
+from cathode.classifier.settings import TreeSettings
+from cathode.cli import main
+from cathode.own_signal import read_signal
+
+N = 14000
+SIGNAL = toy_table(10, 4000, 5).query("label == 1").drop(columns="label")
+SIGNAL[["a", "b", "c"]] = np.random.default_rng(6).normal([1.6, -1.2, 1.2], 0.6, (len(SIGNAL), 3))
+
+
+@pytest.fixture(scope="module")
+def found() -> cathode.Hunt:
+    """A hunt where there is nothing."""
+    return cathode.hunt(
+        toy_table(N, 0, 3).drop(columns="label"),
+        mass="m", features=["a", "b", "c"], window=(2800, 3200), range=(2000, 5000),
+        methods=("cathode", "cwola"), density=LinearDensity, working_points=(0.1, 0.02),
+        background=cathode.DensitySettings(bootstraps=2, seeds=2),
+        classifier=cathode.ClassifierSettings(folds=3, members=4, splits=1, boosted_trees=TreeSettings(trees=15)),
+        closure=cathode.ClosureSettings(windows=4, bootstraps=2),
+        progress=False, cores=1,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def limits(found):
+    return found.limit_signal(SIGNAL, strengths=(0.4, 2, 5), draws=2, cores=1)
+
+
+def test_the_efficiency_is_learned_from_the_signal(limits):
+
+    def efficiency(strength: float) -> float:
+        own = [i for i in limits.injected if (i.method, i.strength, i.eps_bkg) == ("cathode", strength, 0.02)]
+        return float(np.mean([i.n_passing / i.n_inside for i in own]))
+
+    low, high = efficiency(0.4), efficiency(5)
+    assert high > 0.3
+    assert low < 0.8 * high
+
+
+def test_what_is_excluded_would_have_been_seen(found, limits):
+    """A signal of the size of the limit, in fresh data, gives a count that CLs excludes: the way back."""
+    assert all(np.isfinite(f.expected[2]) for f in limits.limits)
+    best = limits.best
+    assert best.eps_bkg == 0.02
+    assert best.expected[0] <= best.expected[2] <= best.expected[4]
+    fresh = pd.concat(
+        [found_table(31), SIGNAL.sample(round(1.6 * best.expected[4]), random_state=2)], ignore_index=True
+    )
+    again = cathode.hunt(
+        fresh, mass="m", features=["a", "b", "c"], window=(2800, 3200), range=(2000, 5000),
+        methods=(best.method,), density=LinearDensity, working_points=(0.02,), background=found.config.background,
+        classifier=found.config.classifier, closure=found.config.closure, progress=False, cores=1,
+    )  # fmt: skip
+    assert again.limit().s_obs > found[best.method, 0.02].limit.s_exp[4]
+
+
+def found_table(seed: int) -> pd.DataFrame:
+    return toy_table(N, 0, seed).drop(columns="label")
+
+
+def test_signal_in_the_sidebands_lowers_what_is_seen(found):
+    """Half of a wide signal trains the template: background then passes less often than the hunt expects, and by as much as is said."""
+    rng = np.random.default_rng(4)
+    wide = SIGNAL.assign(m=rng.uniform(2500, 3500, len(SIGNAL)))
+    signal, n_table = read_signal(found.config, wide)
+    assert n_table == len(wide) == len(signal)
+    common = {
+        "window": found.window, "background": found.config.background, "template": found.config.template,
+        "classifier": found.config.classifier, "seed": 1, "device": "cpu", "draw": 0,
+    }  # fmt: skip
+    hunts = [h for h in found.results if h.eps_bkg == 0.02]
+    of_wide = {i.method: i for i in inject_signal(found.events, signal, hunts, 6.0, **common)}
+    assert (
+        of_wide["cwola"].n_passing < 0.2 * of_wide["cathode"].n_passing
+    )  # as much of it in the strips as between them
+    for i in (of_wide["cathode"],):
+        assert 0.3 < i.n_inside / i.n_injected < 0.5
+        assert i.background < 0.9, i.method
+        assert i.effective < i.n_passing
+        b = next(h for h in hunts if h.method == i.method).n_bkg
+        assert i.effective == pytest.approx(i.n_passing + (i.background - 1) * b, rel=0.2)
+    narrow, _ = read_signal(found.config, SIGNAL)
+    for i in inject_signal(found.events, narrow, hunts, 6.0, **common):
+        assert i.background == pytest.approx(1.0, abs=0.06), i.method
+
+
+def test_more_signal_events_than_asked_for_are_needed(found):
+    with pytest.raises(cathode.CathodeError, match=r"found 40 events in the signal region of m3000, expected at least"):
+        found.limit_signal(SIGNAL.query("2800 <= m < 3200").head(40), cores=1)
+    with pytest.raises(cathode.CathodeError, match="found no window m5, expected one of m3000"):
+        found.limit_signal(SIGNAL, window="m5", cores=1)
+
+
+def test_a_table_that_holds_background_is_refused(found):
+    config = dataclasses.replace(found.config, data=dataclasses.replace(found.config.data, label="label"))
+    mixed = toy_table(200, 3000, 5)
+    with pytest.raises(cathode.CathodeError, match="label 0 in the range, expected a table of signal alone"):
+        read_signal(config, mixed)
+    assert read_signal(config, mixed.query("label == 1"))[1] == 3000
+
+
+def test_it_prints_itself_and_its_table(limits):
+    text, frame = str(limits), limits.frame
+    assert "95 % CLs" in text
+    assert len(frame) == 4
+    assert frame["best"].sum() == 1
+    assert frame.loc[frame["best"], "expected_+0"].item() == frame["expected_+0"].min()
+    assert f"{limits.best.expected[2]:.0f}" in text
+    fb = dataclasses.replace(limits, luminosity=10.0).frame
+    np.testing.assert_allclose(fb["observed_fb"], fb["observed"] / 10)
+
+
+def test_the_command_refuses_in_one_line(tmp_path, capsys):
+    assert main(["limit", str(tmp_path), "--signal", "x.csv"]) == 2
+    assert "found no summary.json" in capsys.readouterr().err
