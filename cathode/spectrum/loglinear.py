@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from iminuit import Minuit
 from numpy.typing import NDArray
 from scipy.special import xlogy
-from scipy.stats import chi2
 
 from cathode.errors import FitError
 
 Array = NDArray[np.float64]
 Basis = Callable[[Array], Array]
 
-_STEP = 0.05
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(3)
 
 
@@ -98,27 +96,35 @@ def fit_log_linear(edges: Array, counts: Array, basis: Basis) -> LogLinearFit:
     return LogLinearFit(np.array(minuit.values), np.array(minuit.covariance), float(minuit.fval or 0.0))
 
 
-def best_fit(edges: Array, counts: Array, basis_of: Callable[[int], Basis], most: int) -> LogLinearFit:
-    """The fit with as many parameters, from 2 to `most`, as the counts call for.
-
-    A longer function is taken where it improves the likelihood of the one taken before at p < 0.05 (Wilks' theorem for nested
-    functions, a degree of freedom per parameter more). All lengths are looked at: one useless term is no reason to stop before a useful
-    one. A length that does not converge is left out; raises FitError where none does.
-    """
-    best: LogLinearFit | None = None
+def all_fits(edges: Array, counts: Array, basis_of: Callable[[int], Basis], most: int) -> list[LogLinearFit]:
+    """The fits with 2 to `most` parameters; lengths that do not converge are left out. Raises FitError where none does."""
+    found: list[LogLinearFit] = []
     said: FitError | None = None
     for n in range(2, most + 1):
         try:
-            fit = fit_log_linear(edges, counts, basis_of(n))
+            found.append(fit_log_linear(edges, counts, basis_of(n)))
         except FitError as error:
             said = said or error
-            continue
-        more = n - (len(best.coefficients) if best else 0)
-        if best is None or chi2.sf(best.deviance - fit.deviance, more) < _STEP:
-            best = fit
-    if best is None:
+    if not found:
         raise said or FitError(f"found {len(counts)} bins, expected at least 2 for a fit")
-    return best
+    return found
+
+
+def akaike_weights(fits: Sequence[LogLinearFit]) -> Array:
+    """How much each of several functions `(k,)` is worth, exp(-AIC / 2) with AIC = deviance + 2 parameters, sum 1.
+
+    Source: Akaike, IEEE Trans. Autom. Control 19 (1974) 716; as weights of an average over functions: Burnham and Anderson, Model Selection and
+    Multimodel Inference, 2nd ed. (2002), section 2.9. A choice of one function, by whatever rule, has no error of its own; the spread of the average has.
+    """
+    information = np.array([f.deviance + 2 * len(f.coefficients) for f in fits])
+    weight = np.exp(-(information - information.min()) / 2)
+    return np.asarray(weight / weight.sum())
+
+
+def best_fit(edges: Array, counts: Array, basis_of: Callable[[int], Basis], most: int) -> LogLinearFit:
+    """The fit with as many parameters, from 2 to `most`, as the counts call for: the smallest AIC. Raises FitError where none converges."""
+    fits = all_fits(edges, counts, basis_of, most)
+    return fits[int(akaike_weights(fits).argmax())]
 
 
 def integral(

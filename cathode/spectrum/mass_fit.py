@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +11,14 @@ from scipy.special import xlogy
 from scipy.stats import chi2
 
 from cathode.errors import FitError
-from cathode.spectrum.loglinear import Basis, best_fit, dijet, integral, log_polynomial
+from cathode.spectrum.loglinear import Basis, LogLinearFit, akaike_weights, all_fits, dijet, integral, log_polynomial
 
 Array = NDArray[np.float64]
 
 FAMILIES = ("dijet", "polynomial")
 _MAX_PARAMETERS = 5
 _GOOD = 0.05
+_COUNTS = 0.1
 BAD = 1e-3  # goodness of fit below which a fit predicts nothing
 
 
@@ -30,6 +32,7 @@ class SpectrumFit:
         expected: background in the signal region (events).
         fit_error: its error from the fit (events).
         p_value: goodness of fit, chi2 of the Poisson deviance. For bins of a few events too large by construction.
+        deviance: of the fit.
         coefficients: of the terms of the family.
         fit_range: masses that the terms are scaled to (GeV).
         sqrt_s: collision energy that the terms are scaled to (GeV).
@@ -40,6 +43,7 @@ class SpectrumFit:
     expected: float
     fit_error: float
     p_value: float
+    deviance: float
     coefficients: tuple[float, ...]
     fit_range: tuple[float, float]
     sqrt_s: float
@@ -56,8 +60,8 @@ class MassFit:
 
     Attributes:
         chosen: the function that predicts.
-        alternates: those that describe the sidebands as well.
-        spurious: largest difference of an alternate's prediction from the chosen one (events): the choice of function.
+        alternates: those that are worth a tenth or more beside it.
+        spurious: root of the mean squared difference of all functions' predictions from the chosen one (events), by what they are worth: the choice of function.
         sigma: error of the prediction (events): fit and choice of function in quadrature.
         n_obs: events in the signal region.
         z: significance, both errors in it; null where no function describes the sidebands (p < 0.001).
@@ -104,32 +108,42 @@ def family_basis(family: str, n: int, low: float, high: float, sqrt_s: float) ->
     return dijet(low, high, n, sqrt_s) if family == "dijet" else log_polynomial(low, high, n)
 
 
-def fit_family(
-    edges: Array, counts: Array, interval: tuple[float, float], family: str, *, sqrt_s: float
-) -> SpectrumFit | None:
-    """The shortest function of a family that describes the sidebands; None when no fit converges.
-
-    Chosen as `best_fit` does, up to 5 parameters and two bins per parameter.
-    """
+def fit_families(edges: Array, counts: Array, interval: tuple[float, float], *, sqrt_s: float) -> list[SpectrumFit]:
+    """Every function of every family that converges, up to 5 parameters and two bins per parameter: dijet functions (below `sqrt_s`), polynomials in log mass."""
     low, high = float(edges.min()), float(edges.max())
     most = min(_MAX_PARAMETERS, len(counts) // 2)
-    try:
-        fit = best_fit(edges, counts, lambda n: family_basis(family, n, low, high, sqrt_s), most)
-    except FitError:
-        return None
-    n = len(fit.coefficients)
-    expected, error = integral(fit.coefficients, fit.covariance, family_basis(family, n, low, high, sqrt_s), interval)
-    p_value = float(chi2.sf(fit.deviance, max(len(counts) - n, 1)))
-    return SpectrumFit(
-        family=family,
-        n_parameters=n,
-        expected=expected,
-        fit_error=error,
-        p_value=p_value,
-        coefficients=tuple(fit.coefficients.tolist()),
-        fit_range=(low, high),
-        sqrt_s=sqrt_s,
-    )
+    found = []
+    for family in (f for f in FAMILIES if f != "dijet" or high < sqrt_s):
+
+        def basis_of(n: int, family: str = family) -> Basis:
+            return family_basis(family, n, low, high, sqrt_s)
+
+        try:
+            fits = all_fits(edges, counts, basis_of, most)
+        except FitError:
+            continue
+        for fit in fits:
+            n = len(fit.coefficients)
+            expected, error = integral(fit.coefficients, fit.covariance, basis_of(n), interval)
+            found.append(
+                SpectrumFit(
+                    family=family,
+                    n_parameters=n,
+                    expected=expected,
+                    fit_error=error,
+                    p_value=float(chi2.sf(fit.deviance, max(len(counts) - n, 1))),
+                    deviance=fit.deviance,
+                    coefficients=tuple(fit.coefficients.tolist()),
+                    fit_range=(low, high),
+                    sqrt_s=sqrt_s,
+                )
+            )
+    return found
+
+
+def weights_of(fits: Sequence[SpectrumFit]) -> Array:
+    """`akaike_weights` of functions of several families."""
+    return akaike_weights([LogLinearFit(np.array(f.coefficients), np.empty((0, 0)), f.deviance) for f in fits])
 
 
 def mass_fit(
@@ -138,21 +152,20 @@ def mass_fit(
     """Compare `n_obs` events of the signal region `interval` with a fit to sideband `counts (b,)` in bins `edges (b, 2)`.
 
     The signal region is one bin with a free signal, so no signal shape is assumed and the background fit is that of the
-    sidebands alone. Families: dijet functions (below `sqrt_s`) and polynomials in log mass; the better fit predicts,
-    and how far others with p > 0.05 are from it is the error from the choice. Returns None when nothing converges or
-    fewer than 20 sideband events pass.
+    sidebands alone. All functions of `fit_families` take part with their `akaike_weights` w: the one that weighs most predicts, and the others' distance from it,
+    sum_k w_k (b_k - b)^2, and their own errors, sum_k w_k sigma_k^2, are the variance. Returns None when nothing converges or fewer than 20 sideband events pass.
     """
     if counts.sum() < 20:
         return None
-    names = [f for f in FAMILIES if f != "dijet" or edges.max() < sqrt_s]
-    fits = [f for name in names if (f := fit_family(edges, counts, interval, name, sqrt_s=sqrt_s))]
+    fits = fit_families(edges, counts, interval, sqrt_s=sqrt_s)
     if not fits:
         return None
-    chosen = max(fits, key=lambda f: f.p_value)
-    alternates = tuple(f for f in fits if f is not chosen and f.p_value > _GOOD)
-    spurious = max((abs(f.expected - chosen.expected) for f in alternates), default=0.0)
+    weights = weights_of(fits)
+    chosen = fits[int(weights.argmax())]
+    alternates = tuple(f for f, w in zip(fits, weights, strict=True) if f is not chosen and w > _COUNTS)
+    spurious = float(np.sqrt(weights @ np.array([(f.expected - chosen.expected) ** 2 for f in fits])))
     flags = () if chosen.p_value > _GOOD else (f"mass fit of the selected sidebands: {p_text(chosen.p_value)}",)
-    sigma = float(np.hypot(chosen.fit_error, spurious))
+    sigma = float(np.hypot(np.sqrt(weights @ np.array([f.fit_error**2 for f in fits])), spurious))
     good = chosen.p_value >= BAD
     if not good:
         flags = (

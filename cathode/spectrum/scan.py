@@ -14,7 +14,7 @@ from cathode.regions import Interval, Mask, Window, count_in_bins, spectrum_peak
 from cathode.seeds import derive_seed
 from cathode.spectrum.grid import MassGrid
 from cathode.spectrum.loglinear import bin_integrals
-from cathode.spectrum.mass_fit import BAD, FAMILIES, SpectrumFit, family_basis, fit_family
+from cathode.spectrum.mass_fit import BAD, SpectrumFit, family_basis, fit_families, weights_of
 from cathode.stats.settings import StatisticsSettings
 
 Array = NDArray[np.float64]
@@ -170,7 +170,6 @@ def scan_masses(
 
 
 def _best(pairs: Array, counts: Array, span: Interval, sqrt_s: float) -> SpectrumFit | None:
-    """The background function that describes bins best."""
-    names = [f for f in FAMILIES if f != "dijet" or span[1] < sqrt_s]
-    fits = [f for name in names if (f := fit_family(pairs, counts, span, name, sqrt_s=sqrt_s))]
-    return max(fits, key=lambda f: f.p_value, default=None)
+    """The background function that describes bins best, for as few parameters as it has: the smallest AIC."""
+    fits = fit_families(pairs, counts, span, sqrt_s=sqrt_s)
+    return fits[int(weights_of(fits).argmax())] if fits else None
