@@ -215,6 +215,7 @@ def spectrum_scan(scans: Sequence[SpectrumScan]) -> Drawing:
             "fit_range": s.fit_range,
             "p_value": s.p_value,
             "best_mass": s.best_mass,
+            "best_width": s.best_width,
             "z_local": s.z_local,
             "p_global": s.p_global,
             "z_global": None if s.p_global is None else z_value(s.p_global),
@@ -240,13 +241,11 @@ def draw_spectrum_scan(d: dict[str, Any]) -> Figure:
         if scan["z_local"] is not None and scan["best_mass"] is not None and scan["z_global"] is not None:
             ax.plot([scan["best_mass"]], [scan["z_local"]], "o", color=colour_of("cathode"), ms=6)
             fit = f"fit p = {scan['p_value']:.2g}" if not scan["apart"] else "background fitted to what is not shaded"
-            note = (
-                f"largest {scan['z_local']:.1f} at {scan['best_mass']:.5g} GeV, global {scan['z_global']:.1f} ({fit})"
-            )
+            note = f"largest {scan['z_local']:.1f} at {scan['best_mass']:.5g} GeV (width {scan['best_width']:.3g}), global {scan['z_global']:.1f} ({fit})"
         for interval in scan["apart"]:
             ax.axvspan(*interval, color=SIGNAL_REGION, alpha=0.35, lw=0)
         ax.set(xlabel="Signal mass [GeV]", ylabel="Local significance", xlim=scan["fit_range"])
         ax.set_ylim(-4, max(4.5, (scan["z_local"] or 0) + 1))
-        title(ax, f"Without features, signal of {scan['width']:.4g} GeV: {note}")
+        title(ax, f"Without features, σ = {scan['width']:.4g} GeV: {note}")
     figure.tight_layout()
     return figure

@@ -20,6 +20,8 @@ from cathode.stats.settings import StatisticsSettings
 Array = NDArray[np.float64]
 
 _MOST_APART = 4  # excesses that may be left out of a fit that describes the rest
+_WIDTHS = (0.7, 1.0, 1.5, 2.2)  # of signals, in widths of the scan
+_BEYOND_PEAK = 1.06
 _LEAST = 10.0  # events expected per bin: the score is Gaussian there
 
 
@@ -31,12 +33,16 @@ class SpectrumScan:
     Attributes:
         masses: of the signal hypotheses (GeV).
         z: local significance of a Gaussian signal of `width` at each.
-        width: standard deviation of the signal (GeV).
+        width: standard deviation of the signal (GeV), a quarter of the window.
+        widths: all that were tried; global p-values count them.
         best_mass: where the significance is largest (GeV).
-        z_local: the largest.
+        best_width: and for which width.
+        z_local: the largest, over masses and widths.
+        deficit_mass: where it is smallest (GeV), for whatever width.
+        z_deficit: the smallest: as a signal, a deficit is none, but a fit that is wrong makes both.
         p_global_toys: share of toys with a larger maximum, at least 1 / (toys + 1).
         p_global: Gross-Vitells bound.
-        crossings: mean number of up-crossings of q0 = `level` behind it.
+        crossings: mean number of up-crossings of q0 = `level` behind it, of all widths.
         level: of q0.
         family: of the background function.
         n_parameters: of the background function.
@@ -49,8 +55,12 @@ class SpectrumScan:
     masses: tuple[float, ...] = ()
     z: tuple[float, ...] = ()
     width: float
+    widths: tuple[float, ...] = ()
     best_mass: float | None = None
+    best_width: float | None = None
     z_local: float | None = None
+    deficit_mass: float | None = None
+    z_deficit: float | None = None
     p_global_toys: float | None = None
     p_global: float | None = None
     crossings: float | None = None
@@ -97,9 +107,14 @@ def gross_vitells(z: float, crossings: float, level: float) -> float:
 def scan_spectrum(
     events: Events, *, window: Window, statistics: StatisticsSettings = StatisticsSettings(), seed: int = 1
 ) -> SpectrumScan:
-    """The classical bump hunt, without features: the whole mass spectrum above its peak, for signals as wide as the window allows."""
+    """The classical bump hunt, without features: the whole mass spectrum above its peak, for signals as wide as the window allows.
+
+    Above a turn-on it begins 6 % beyond the peak, where efficiencies of triggers no longer bend it: begun at the peak, background-only samples of
+    simulated dijets had their largest excess there in half of the cases (ten of 100,000 events: KS probability of the global p-values 0.08 instead of 0.53).
+    """
     low, high = window.range
     start = spectrum_peak(events.mass, low)
+    start = start if start == low else start * _BEYOND_PEAK
     own_seed = derive_seed(seed, "scan_spectrum", window.name)
     return scan_masses(events.mass, start, high, window.width / 4, sqrt_s=statistics.sqrt_s, seed=own_seed)
 
@@ -107,9 +122,9 @@ def scan_spectrum(
 def scan_masses(
     mass: Array, low: float, high: float, width: float, *, sqrt_s: float, seed: int, toys: int = 10_000
 ) -> SpectrumScan:
-    """Scan the spectrum of `mass (n,)` between `low` and `high` (GeV) for a Gaussian signal of standard deviation `width`.
+    """Scan the spectrum of `mass (n,)` between `low` and `high` (GeV) for a Gaussian signal of standard deviation `width`, and narrower and wider ones.
 
-    Bins of half a width. The best of the background functions (`FAMILIES`) is fitted to all of it, signal or not. Where that describes
+    Bins of half a width. Signals of 0.7 to 2.2 times the width are tried at every mass. The best of the background functions (`FAMILIES`) is fitted to all of it, signal or not. Where that describes
     the spectrum badly (p < 0.001), the largest excess is left out with three widths on either side, and so on up to four times; where
     nothing describes the rest, there is no significance. The range ends where fewer than 10 events per bin are left. Global p-values from background toys of the fitted function, in the linear
     approximation of the fit.
@@ -126,7 +141,12 @@ def scan_masses(
         return empty
     span = (float(pairs[0, 0]), float(pairs[-1, 1]))
     masses = np.arange(span[0] + width, span[1] - width, width / 4)
-    signal = np.diff(norm.cdf((edges[: len(counts) + 1, None] - masses) / width), axis=0)
+    widths = width * np.array(_WIDTHS)
+    at = edges[: len(counts) + 1, None, None]
+    signal = np.diff(norm.cdf((at - masses) / widths[:, None]), axis=0).reshape(
+        len(counts), -1
+    )  # hypotheses width by width
+    own = slice(_WIDTHS.index(1.0) * len(masses), (_WIDTHS.index(1.0) + 1) * len(masses))
     kept = np.ones(len(counts), dtype=bool)
     apart: list[float] = []
     first: SpectrumFit | None = None
@@ -142,7 +162,7 @@ def scan_masses(
         if best.p_value >= BAD:
             break
         seen = np.min([np.abs(masses - centre) for centre in [-np.inf, *apart]], axis=0) > 3 * width
-        centre = float(masses[np.where(seen, z, -np.inf).argmax()])
+        centre = float(masses[np.where(seen, z[own], -np.inf).argmax()])
         apart.append(centre)
         kept &= (pairs[:, 1] <= centre - 3 * width) | (pairs[:, 0] >= centre + 3 * width)
         if len(apart) > _MOST_APART or kept.sum() < 8:
@@ -150,13 +170,19 @@ def scan_masses(
                 empty, family=first.family, n_parameters=first.n_parameters, p_value=first.p_value, fit_range=span
             )
     drawn = (np.random.default_rng(seed).poisson(b, (toys, len(b))) - b) @ weights
-    top, crossings = float(z.max()), float(up_crossings(drawn, empty.level).mean())
+    of_width = drawn.reshape(toys, len(widths), len(masses))
+    top, crossings = float(z.max()), float(up_crossings(of_width, empty.level).sum(axis=1).mean())
+    best_width, best_mass = (a.ravel() for a in np.broadcast_arrays(widths[:, None], masses))
     return SpectrumScan(
         masses=tuple(masses.tolist()),
-        z=tuple(z.tolist()),
+        z=tuple(z[own].tolist()),
         width=width,
-        best_mass=float(masses[z.argmax()]),
+        widths=tuple(widths.tolist()),
+        best_mass=float(best_mass[z.argmax()]),
+        best_width=float(best_width[z.argmax()]),
         z_local=top,
+        deficit_mass=float(best_mass[z.argmin()]),
+        z_deficit=float(z.min()),
         p_global_toys=float((np.sum(drawn.max(axis=1) >= top) + 1) / (toys + 1)),
         p_global=gross_vitells(top, crossings, empty.level) if top > 0 else 1.0,
         crossings=crossings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from iminuit import Minuit
-from scipy.stats import norm
+from scipy.stats import kstest, norm
 
 from cathode.events import Events
 from cathode.regions import Window
@@ -76,9 +76,29 @@ def test_a_bump_is_found_where_it_is_and_background_alone_is_not():
     assert quiet.p_global >= quiet.p_global_toys * 0.8
     loud = scan_masses(np.concatenate([background, rng.normal(4000, 100, 500)]), 3000, 8000, 100, sqrt_s=13000, seed=1)
     assert abs(loud.best_mass - 4000) < 60
+    assert loud.best_width in loud.widths
+    assert quiet.z_deficit < 0 < quiet.z_local
     assert loud.z_local > 4.4  # a signal of so many events bends the longer functions, too
     assert loud.p_global < 1e-3
     assert scan_masses(background[:5], 3000, 8000, 100, sqrt_s=13000, seed=1).z_local is None
+
+
+def test_a_small_bump_is_found_at_its_mass_and_width_and_its_trials_are_counted():
+    """Six root B within two standard deviations, of three widths: the scan names the width, and a global p-value is a share of toys."""
+    rng = np.random.default_rng(3)
+    background = 3000 * (1 - rng.random(400_000)) ** (-1 / 6)
+    for sigma in (70.0, 100.0, 220.0):
+        inside = np.sum(np.abs(background - 4500) < 2 * sigma)
+        signal = rng.normal(4500, sigma, round(6 * np.sqrt(inside)))
+        scan = scan_masses(np.concatenate([background, signal]), 3000, 8000, 100, sqrt_s=13000, seed=1, toys=300)
+        assert abs(scan.best_mass - 4500) < sigma
+        assert abs(np.log(scan.best_width / sigma)) < 0.5
+    p = []
+    for seed in range(60):
+        m = 3000 * (1 - np.random.default_rng(100 + seed).random(40_000)) ** (-1 / 6)
+        p.append(scan_masses(m, 3000, 8000, 100, sqrt_s=13000, seed=seed, toys=400).p_global_toys)
+    assert kstest(p, "uniform").pvalue > 0.01
+    assert min(p) > 1e-3
 
 
 def spectrum_of(seed: int, *, turn_on: float = 0.0, peaks: tuple[float, ...] = ()) -> np.ndarray:
@@ -95,7 +115,7 @@ def test_no_excess_is_seen_beside_a_turn_on(signal):
     m = spectrum_of(1, turn_on=2400)
     events = Events(("a",), np.arange(len(m)), m, np.zeros((len(m), 1)))
     scan = scan_spectrum(events, window=Window("w", signal, (2000.0, 8000.0)))
-    assert 2450 < scan.fit_range[0] < 2700
+    assert 2600 < scan.fit_range[0] < 2800
     assert scan.z_local is not None
     assert scan.z_local < 4
     assert scan.p_value > 1e-3
