@@ -11,7 +11,15 @@ from scipy.stats import chi2
 
 from cathode.regions import Window, count_in_bins
 from cathode.spectrum.grid import MassGrid
-from cathode.spectrum.loglinear import akaike_weights, all_fits, dijet, fit_log_linear, integral, log_polynomial
+from cathode.spectrum.loglinear import (
+    LogLinearFit,
+    akaike_weights,
+    all_fits,
+    dijet,
+    fit_log_linear,
+    integral,
+    log_polynomial,
+)
 from cathode.spectrum.mass_fit import fit_families, mass_fit, sculpting, weights_of, z_profile
 from cathode.spectrum.sideband_model import MassModel
 from cathode.stats.counting import li_ma
@@ -240,11 +248,10 @@ def test_a_grid_is_found_whatever_its_offset_and_the_rounding_of_its_values():
 
 
 def test_weights_of_functions_by_hand():
-    class Fit:
-        def __init__(self, deviance, n):
-            self.deviance, self.coefficients = deviance, np.zeros(n)
+    def fit(deviance, n):
+        return LogLinearFit(np.zeros(n), np.eye(n), deviance)
 
-    weights = akaike_weights([Fit(30.0, 2), Fit(24.0, 3), Fit(23.0, 4)])
+    weights = akaike_weights([fit(30.0, 2), fit(24.0, 3), fit(23.0, 4)])
     expected = np.exp([-(34 - 30) / 2, 0.0, -(31 - 30) / 2])
     np.testing.assert_allclose(weights, expected / expected.sum())
 
