@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,7 +149,9 @@ def hunt_result(
             f"sculpting: the selection depends on the mass, {100 * shape.slope:+.0f} +- {100 * shape.slope_error:.0f} % per window width"
         )
     name = f"{window.name}_{e.method}_{c.eps_bkg:g}"
-    workspace = build_workspace(counting_input(name, e, expected if trusted and not reference else None))
+    workspace = build_workspace(
+        counting_input(name, e, expected if trusted and not reference else None, settings.systematics)
+    )
     z_workspace: float | None = None
     limit: Limit | None = None
     try:
@@ -201,7 +205,12 @@ def hunt_result(
     return result, Workspace(workspace)
 
 
-def counting_input(name: str, e: BackgroundEstimate, expected: ExpectedEvents | None = None) -> Counting:
+def counting_input(
+    name: str,
+    e: BackgroundEstimate,
+    expected: ExpectedEvents | None = None,
+    systematics: Mapping[str, float] = MappingProxyType({}),
+) -> Counting:
     """The counting experiment behind one estimate, its count rounded. `expected`: the sidebands' mass fit before the selection."""
     ratio, error = (1.0, 0.0)
     if expected is not None:
@@ -218,6 +227,7 @@ def counting_input(name: str, e: BackgroundEstimate, expected: ExpectedEvents | 
         nu=e.nu,
         sideband_ratio=ratio,
         sideband_error=error,
+        systematics=tuple(systematics.items()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -39,6 +40,7 @@ COLUMNS: dict[str, str] = {
     "expected_in_region_error": "its standard deviation",
     "signal": "signal events that pass",
     "signal_error": "their standard deviation",
+    "signal_systematics": "relative standard deviation of a signal's size in the limits, all `statistics.systematics` in quadrature",
     "level": "confidence level of the limits",
     "limit": "observed upper limit on signal events that pass",
     "limit_m2": "expected limit at -2 standard deviations",
@@ -81,6 +83,6 @@ def _row(summary: Summary, h: HuntResult) -> dict[str, Any]:
         "scatter": c.scatter if c else None, "degrees_of_freedom": c.degrees_of_freedom if c else None, "overdispersion": h.overdispersion, "p": h.p_local, "z": h.z_local,
         "expected_in_region": e.value if e else None, "expected_in_region_error": e.fit_error if e else None,
         "signal": h.signal_yield.value if h.signal_yield else None, "signal_error": h.signal_yield.sigma if h.signal_yield else None,
-        "level": LEVEL if h.limit else None, "limit": h.limit.s_obs if h.limit else None, **dict(zip(LIMITS, limits, strict=True)), "search": not is_reference(h.method),
+        "signal_systematics": math.hypot(*summary.config.get("statistics", {}).get("systematics", {}).values()), "level": LEVEL if h.limit else None, "limit": h.limit.s_obs if h.limit else None, **dict(zip(LIMITS, limits, strict=True)), "search": not is_reference(h.method),
         "trials": summary.trials or None, "p_global": summary.p_global, "flags": " | ".join(h.flags),
     }  # fmt: skip

@@ -128,6 +128,7 @@ def _counting(row: pd.Series[Any]) -> Counting:
         nu=float(nu) if np.isfinite(nu) else np.inf,
         sideband_ratio=float(row["expected_in_region"] / row["in_region"]),
         sideband_error=float(row["expected_in_region_error"] / row["expected_in_region"]),
+        systematics=(("systematics", float(row["signal_systematics"])),) if row["signal_systematics"] > 0 else (),
     )
 
 

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import bisect
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cathode.errors import ConfigError
 from cathode.ranges import check_ranges, within
+
+_TAKEN = (
+    "mu",
+    "gen_stat",
+    "ens_init",
+    "boot_train",
+    "nonclosure",
+    "scatter",
+    "sb_norm",
+    "signal_efficiency",
+)  # nuisances of every workspace
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,8 @@ class StatisticsSettings:
             the next by steps of the size of `scatter_floor`. Without it each is measured alone.
         shift: `always` multiplies the background by the measured mean closure ratio; `positive` only if that raises it.
         limits: compute CLs upper limits.
+        systematics: relative standard deviations of the size of a signal by name, as `{luminosity: 0.016, jet_energy_scale: 0.03}`: nuisances of limits and workspaces, each
+            with one name in all windows. Shapes that vary with one are not varied: hand over the effect on the number of events that pass.
         luminosity: integrated luminosity in fb^-1, for limits on cross-sections; null: on events only.
         sqrt_s: collision energy in GeV; scale of the dijet functions of the mass fit. Masses beyond it use polynomials only.
         calibration: the pseudo-experiments.
@@ -88,6 +102,7 @@ class StatisticsSettings:
     link_working_points: bool = True
     shift: Literal["always", "positive"] = "always"
     limits: bool = True
+    systematics: dict[str, float] = field(default_factory=dict)
     luminosity: float | None = within(None, 0, 1_000_000_000, above=True)
     sqrt_s: float = within(13000.0, 0, 10_000_000, above=True)
     calibration: CalibrationSettings = CalibrationSettings()
@@ -123,4 +138,13 @@ class StatisticsSettings:
                 f"statistics.scatter_floor: found {[list(pair) for pair in self.scatter_floor]}, expected pairs of a working point in (0, 1), each once, "
                 "and a standard deviation of 0 to 5, e.g. [[0.01, 0.05]]"
             )
+        for name, sigma in self.systematics.items():
+            if not re.fullmatch(r"[A-Za-z]\w*", name) or name.startswith(_TAKEN):
+                raise ConfigError(
+                    f"statistics.systematics: found name {name!r}, expected letters, digits and underscores, and none that begins with {', '.join(_TAKEN)}"
+                )
+            if not 0 < sigma <= 1:
+                raise ConfigError(
+                    f"statistics.systematics.{name}: found {sigma:g}, expected a relative standard deviation above 0 and up to 1"
+                )
         check_ranges(self, "statistics")

@@ -29,6 +29,7 @@ class Counting:
         nu: degrees of freedom of the scatter.
         sideband_ratio, sideband_error: background that the sidebands' mass fit expects in the signal region over the events
             there, and its relative standard deviation; 1 and 0 where it is not used.
+        systematics: relative (log) standard deviations of the signal's size, by name.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Counting:
     nu: float
     sideband_ratio: float = 1.0
     sideband_error: float = 0.0
+    systematics: tuple[tuple[str, float], ...] = ()
 
 
 def student_inflation(nu: float, z: float = 3.0) -> float:
@@ -60,7 +62,7 @@ def build_workspace(c: Counting) -> dict[str, Any]:
 
     The signal has sqrt(n_bkg) events at mu = 1. Nuisances: `gen_stat` (Poisson count of the reference sample, shapesys), and
     log-normal `ens_init`, `boot_train`, `nonclosure` and `scatter` (normsys), the last inflated by `student_inflation` at 3 sigma.
-    `boot_train` has one name in all windows: the same bootstrap weights underlie them.
+    `boot_train` has one name in all windows: the same bootstrap weights underlie them. So has each of the `systematics` of the signal.
 
     Two measurements. `hunt`, the first, tests for background alone: then all events of the signal region are background,
     and `sb_norm` is fixed where the background is their number times the efficiency. `yield` measures and limits a signal:
@@ -85,6 +87,11 @@ def build_workspace(c: Counting) -> dict[str, Any]:
         modifiers.append({"name": name, "type": "normsys", "data": {"hi": size, "lo": 1 / size}})
         at = -float(np.log(c.sideband_ratio)) / c.sideband_error
         hunt.append({"name": name, "fixed": True, "inits": [at], "bounds": [[at - 1, at + 1]]})
+    of_signal: list[dict[str, Any]] = [{"name": "mu", "type": "normfactor", "data": None}]
+    for name, sigma in c.systematics:
+        size = float(np.exp(sigma))
+        of_signal.append({"name": name, "type": "normsys", "data": {"hi": size, "lo": 1 / size}})
+        hunt.append({"name": name, "fixed": True})  # it says nothing of whether there is a signal
     top = max(50.0, 4 * ((c.n_obs or 0.0) + 10) / scale)
     mu = {"name": "mu", "bounds": [[-5.0, top]], "inits": [0.0]}
     return {
@@ -92,11 +99,7 @@ def build_workspace(c: Counting) -> dict[str, Any]:
             {
                 "name": c.name,
                 "samples": [
-                    {
-                        "name": "signal",
-                        "data": [scale],
-                        "modifiers": [{"name": "mu", "type": "normfactor", "data": None}],
-                    },
+                    {"name": "signal", "data": [scale], "modifiers": of_signal},
                     {"name": "background", "data": [nominal], "modifiers": modifiers},
                 ],
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -11,7 +12,7 @@ from conftest import ROOT, counting
 from independent import z_profile_counts
 
 from cathode.stats.counting import li_ma
-from cathode.stats.workspace import build_workspace, z_pyhf
+from cathode.stats.workspace import build_workspace, upper_limit, z_pyhf
 
 LARGE = counting(400.0, 100.0, 1e6)
 FULL = counting(240.0, 130.0, 2000.0, initialisation=0.01, bootstrap=0.03, non_closure=0.05)
@@ -73,3 +74,25 @@ def test_the_vectorised_likelihood_is_that_of_pyhf():
     own = z_profile_counts(*np.array(rows).T)
     fitted = [z_pyhf(build_workspace(counting(n, b, m, non_closure=s))) for n, b, m, s in rows]
     np.testing.assert_allclose(own, fitted, atol=1e-3)
+
+
+def test_systematics_of_the_signal_weaken_the_limit_and_never_the_test():
+    """Two named ones are one of their size in quadrature; marginal toys of the count say the same of the limit."""
+    plain = dataclasses.replace(FULL, n_obs=130.0)
+    named = dataclasses.replace(plain, systematics=(("luminosity", 0.16), ("jet_energy_scale", 0.12)))
+    single = dataclasses.replace(plain, systematics=(("all_of_it", 0.2),))
+    spaces = [build_workspace(c) for c in (plain, named, single)]
+    signal = spaces[1]["channels"][0]["samples"][0]
+    assert [m["name"] for m in signal["modifiers"]] == ["mu", "luminosity", "jet_energy_scale"]
+    assert pyhf.Workspace(spaces[1]).model().config.par_order  # valid by pyhf's own schema
+    assert z_pyhf(spaces[1]) == pytest.approx(z_pyhf(spaces[0]), abs=1e-3)
+    limits = [upper_limit(space)[0] for space in spaces]
+    assert limits[1] == pytest.approx(limits[2], rel=2e-3)
+    assert limits[1] > 1.01 * limits[0]
+    rng = np.random.default_rng(2)
+    n = 400_000
+    b = 130 * np.exp(np.hypot(0.01, np.hypot(0.03, 0.05)) * rng.standard_normal(n)) * rng.gamma(2000, 1 / 2000, n)
+    for limit, error in zip(limits[:2], (0.0, 0.2), strict=True):
+        seen = limit * np.exp(error * rng.standard_normal(n))
+        cls = np.mean(rng.poisson(b + seen) <= 130) / np.mean(rng.poisson(b) <= 130)
+        assert cls == pytest.approx(0.05, abs=0.02)

@@ -77,6 +77,32 @@ def test_limits_come_back_from_its_columns_and_at_another_level(table):
         table.limits(level=95)
 
 
+def test_systematics_are_in_the_limits_that_it_gives_back():
+    plain = counting(
+        200,
+        183.0,
+        860,
+        initialisation=0.5 / 183,
+        bootstrap=2 / 183,
+        non_closure=9.7 / 183,
+        nu=12,
+        sideband=(17700 / 18000, 120 / 17700),
+    )
+    workspace = build_workspace(dataclasses.replace(plain, systematics=(("luminosity", 0.3), ("trigger", 0.4))))
+    observed, bands = upper_limit(workspace)
+    hunt = dataclasses.replace(
+        GOOD,
+        n_obs=200,
+        limit=Limit(s_obs=observed, s_exp=bands),
+        n_sr_expected=ExpectedEvents(value=17700.0, fit_error=120.0),
+    )
+    run = summary(hunt)
+    config = run.config | {"statistics": {"systematics": {"luminosity": 0.3, "trigger": 0.4}}}
+    found = ScanTable.of(dataclasses.replace(run, config=config))
+    assert found.frame["signal_systematics"][0] == pytest.approx(0.5)
+    assert found.limits().frame["limit"][0] == pytest.approx(observed, rel=1e-4)
+
+
 def test_a_limit_that_cannot_be_found_costs_itself_alone(table, monkeypatch):
     both = ScanTable(pd.concat([table.frame[:1], table.frame[:1].assign(window="m3600")], ignore_index=True))
     answers = iter([FitError("no strength is excluded"), (7.0, (1.0, 2.0, 3.0, 4.0, 5.0))])

@@ -73,6 +73,11 @@ BAD = {
     "nan": ({"background": {"histogram": {"learning_rate": float("nan")}}}, "learning_rate: found nan"),
     "leaves": ({"classifier": {"boosted_trees": {"leaves": 1}}}, "classifier.boosted_trees.leaves: found 1"),
     "overdispersion": ({"statistics": {"overdispersion": float("nan")}}, "statistics.overdispersion: found nan"),
+    "systematic of 300 %": (
+        {"statistics": {"systematics": {"luminosity": 3}}},
+        "statistics.systematics.luminosity: found 3, expected a relative standard deviation",
+    ),
+    "systematic called mu": ({"statistics": {"systematics": {"mu": 0.1}}}, "statistics.systematics: found name 'mu'"),
     "TeV collisions": ({"statistics": {"sqrt_s": 13.0}}, "statistics.sqrt_s: found 13 GeV, below all masses"),
     "seed": ({"seed": -1}, "seed: found -1, expected 0 to"),
     "guard": ({"closure": {"guard": 0.2}}, "closure.guard: found 0.2, expected at least 0.5"),
