@@ -535,7 +535,7 @@ class Hunt:
         return path
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write what a run of the workflow leaves for its readers: summary, report, plots, workspaces, selected events, model.
+        """Write what a run of the workflow leaves for its readers: summary, report, plots, workspaces, events, selected ones, model.
 
         Raises ArtefactError for a folder that holds anything, unless `overwrite` says that files of the same names may go.
         """
@@ -550,6 +550,7 @@ class Hunt:
         for name, chosen in self.selections.items():
             io.write(chosen, target / "selected" / f"{name}.parquet", _MADE)
         self._write_report(target / "report.html")
+        io.write(self.events, target / "events.parquet", _MADE)
         if self.model is not None:
             io.write(self.model, target / self.window.name / "model.npz", _MADE)
         self.table.write(target / "scan.csv")

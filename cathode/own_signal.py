@@ -29,6 +29,8 @@ from cathode.results import HuntResult, Summary, Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cathode.plots.drawing import Drawing
+
 log = logging.getLogger(__name__)
 
 STRENGTHS = (0.5, 1.0, 2.0, 3.0, 5.0)
@@ -94,6 +96,10 @@ class SignalLimits:
             rows.append(row)
         return pd.DataFrame(rows)
 
+    def plot(self) -> Drawing:
+        """Observed and expected limit at the best working point; `band` draws several signals."""
+        return band([self])
+
     def __str__(self) -> str:
         head = ["method", "ε_B", "observed", "expected", "± 1σ", "± 2σ", "seen"]
         rows = [head + (["observed fb", "expected fb"] if self.luminosity else [])]
@@ -124,6 +130,16 @@ class SignalLimits:
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def band(limits: Sequence[SignalLimits]) -> Drawing:
+    """Limits of several signals against their mass, each at its best working point; shows itself, `.save("band.pdf")`."""
+    from cathode.plots.limits import signal_limits
+
+    rows = [
+        {"signal": s.signal, "mass": s.mass, "observed": s.best.observed, "expected": s.best.expected} for s in limits
+    ]
+    return signal_limits(rows, limits[0].luminosity)
 
 
 def limit_signal(

@@ -81,6 +81,7 @@ def limit(parser: argparse.ArgumentParser) -> Run:
     own.add_argument("--draws", metavar="N", type=int, default=2, help="independent draws per strength (default: 2)")
     own.add_argument("--cores", metavar="N", type=int, help="processes (default: all cores)")
     own.add_argument("--out", metavar="FILE", help="a new .csv of the limits")
+    own.add_argument("--plot", metavar="FILE", help="a new .pdf, .png or .svg of the limits against mass")
 
     def run(arguments: argparse.Namespace) -> None:
         if arguments.signal is None:
@@ -88,25 +89,36 @@ def limit(parser: argparse.ArgumentParser) -> Run:
 
             print(describe_limits(read_summary(find_run(arguments.run_folder))))
             return
-        from cathode import io
-        from cathode.own_signal import STRENGTHS, limit_signal
+        import pandas as pd
 
-        out = Path(arguments.out) if arguments.out else None
-        if out and (out.suffix != ".csv" or out.exists()):
-            raise ArtefactError(f"--out: found {out}{' there already' if out.exists() else ''}, expected a new .csv")
+        from cathode import io
+        from cathode.own_signal import STRENGTHS, band, limit_signal
+
+        out, figure = (Path(name) if name else None for name in (arguments.out, arguments.plot))
+        for flag, path, endings in (("--out", out, (".csv",)), ("--plot", figure, (".pdf", ".png", ".svg"))):
+            if path and (path.suffix not in endings or path.exists()):
+                there = " there already" if path.exists() else ""
+                raise ArtefactError(f"{flag}: found {path}{there}, expected a new {' or '.join(endings)}")
         logging.getLogger("cathode").setLevel(logging.WARNING)  # there is a bar
-        found = limit_signal(
-            find_run(arguments.run_folder),
-            list(arguments.signal),
-            window=arguments.window,
-            strengths=arguments.strengths or STRENGTHS,
-            draws=arguments.draws,
-            cores=arguments.cores,
-        )
-        print(found)
+        limits = []
+        for table in arguments.signal:
+            limits.append(
+                limit_signal(
+                    find_run(arguments.run_folder),
+                    table,
+                    window=arguments.window,
+                    strengths=arguments.strengths or STRENGTHS,
+                    draws=arguments.draws,
+                    cores=arguments.cores,
+                )
+            )
+            print(limits[-1])
         if out:
-            io.write_whole(out, lambda part: found.frame.to_csv(part, index=False))
+            frame = pd.concat([found.frame for found in limits], ignore_index=True)
+            io.write_whole(out, lambda part: frame.to_csv(part, index=False))
             print(out)
+        if figure:
+            print(band(limits).save(figure))
 
     return run
 

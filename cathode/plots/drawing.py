@@ -44,6 +44,7 @@ KINDS = {
     "waterfall": "waterfall:draw_waterfall",
     "appearing": "appearing:draw_appearing",
     "scan": "significance:draw_scan",
+    "signal_limits": "limits:draw_signal_limits",
     "performance": "performance:draw_performance",
     "pulls": "calibration:draw_pulls",
     "p_values": "calibration:draw_p_values",

@@ -14,7 +14,7 @@ import cathode
 from cathode.calibration.response import inject_signal
 from cathode.classifier.settings import TreeSettings
 from cathode.cli import main
-from cathode.own_signal import read_signal
+from cathode.own_signal import band, read_signal
 
 N = 14000
 SIGNAL = toy_table(10, 4000, 5).query("label == 1").drop(columns="label")
@@ -122,6 +122,10 @@ def test_it_prints_itself_and_its_table(limits):
     assert f"{limits.best.expected[2]:.0f}" in text
     fb = dataclasses.replace(limits, luminosity=10.0).frame
     np.testing.assert_allclose(fb["observed_fb"], fb["observed"] / 10)
+    heavier = dataclasses.replace(limits, mass=3200.0)
+    drawn = band([heavier, limits]).numbers["signals"]
+    assert [r["mass"] for r in drawn] == pytest.approx([limits.mass, 3200.0])
+    assert drawn[0]["expected"] == pytest.approx(limits.best.expected, rel=1e-6)
 
 
 def test_the_command_refuses_in_one_line(tmp_path, capsys):
