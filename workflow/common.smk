@@ -68,7 +68,7 @@ RUN = CONFIG.folder
 WINDOWS = list(CONFIG.regions)
 # the inclusive scan depends on a window's width alone
 WIDTHS = {w.width: name for name, w in reversed(CONFIG.regions.items())}
-SCANNED = [name for name in WINDOWS if name in WIDTHS.values()]
+SCANNED = [] if CONFIG.blind else [w for w in WINDOWS if w in WIDTHS.values()]
 METHODS = list(CONFIG.methods)
 SEARCHES = CONFIG.searches
 REFERENCES = [m for m in METHODS if m not in SEARCHES]
