@@ -34,7 +34,7 @@ calibrate: setup  ## pseudo-experiments that prove the p-values (hours on a lapt
 test: setup       ## the tests (minutes)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not slurm and not demo"
 
-test-demo: setup  ## the default hunt at full size, by the workflow, by the call and in docs/notebooks (minutes)
+test-demo: setup  ## the default hunt at full size, by the workflow, by the call and in docs/notebooks; every documented command; the GPU script rehearsed (minutes)
 	$(BIN)/python -m pytest -m demo tests/demo
 
 test-slurm: setup ## a hunt with faults on a real Slurm, brought up here (root; Debian: slurm-wlm, munge); skipped without

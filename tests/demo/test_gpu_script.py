@@ -10,6 +10,8 @@ import sys
 import pytest
 from conftest import ROOT
 
+pytestmark = pytest.mark.demo  # minutes
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
 def test_the_gpu_script_runs_whole_and_small(tmp_path):
