@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import html
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cathode.plots.drawing import Drawing
-
-log = logging.getLogger(__name__)
 
 STRENGTHS = (0.5, 1.0, 2.0, 3.0, 5.0)
 

@@ -26,7 +26,7 @@ from cathode.inference.counts import cuts, passing
 from cathode.regions import Window
 from cathode.results import HuntResult
 from cathode.seeds import derive_seed
-from cathode.stats.workspace import upper_limit
+from cathode.stats.workspace import normsys, upper_limit
 from cathode.template.make import make_template
 from cathode.template.settings import TemplateSettings
 
@@ -233,11 +233,8 @@ def limit_own_signal(
     """
     at = curve.error_at(h.limit.s_exp[2] if h.limit else curve.top)
     tree = copy.deepcopy(workspace)
-    size = float(np.exp(min(at, 2.0)))
     signal = tree["channels"][0]["samples"][0]
-    signal["modifiers"].append(
-        {"name": f"signal_efficiency_{h.name}", "type": "normsys", "data": {"hi": size, "lo": 1 / size}}
-    )
+    signal["modifiers"].append(normsys(f"signal_efficiency_{h.name}", min(at, 2.0)))
     observed, expected = upper_limit(tree, level=level)
     found = [curve.signal_at(s) / acceptance for s in (observed, *expected)]
     middle = found[3]

@@ -146,8 +146,7 @@ def keep_model(
     seed: int,
 ) -> Model:
     """The model of a window, from the scores and results of its hunts. A method of your own that keeps no classifiers is not in it."""
-    rows = events.row[window.in_signal(events.mass)]
-    found = events[events.at(rows)]
+    found = events[window.in_signal(events.mass)]
     key = event_keys(found, data.discrete)
     order = np.argsort(key, kind="stable")
     methods = []
@@ -155,7 +154,7 @@ def keep_model(
         points = [_expectation(h) for eps in working_points for h in hunts if (h.method, h.eps_bkg) == (s.method, eps)]
         kept = [p for p in points if p is not None]
         if all(split.classifiers for split in s.splits) and len(kept) == len(working_points):
-            splits = tuple(_split(split, rows[order], working_points) for split in s.splits)
+            splits = tuple(_split(split, found.row[order], working_points) for split in s.splits)
             methods.append(MethodModel(method=s.method, splits=splits, points=tuple(kept)))
     tree = {name: value for name, value in dump(DataSettings, data).items() if name in _READING}
     x = found.features
@@ -292,7 +291,7 @@ def apply_model(
     index = np.flatnonzero(in_interval(events.mass, model.signal_region))
     inside = events[index]
     _warn_of_features(model, inside)
-    key = event_keys(events, model.data().discrete)[index]
+    key = event_keys(inside, model.data().discrete)  # equal events have equal masses: all of them are inside, or none
     place = np.minimum(np.searchsorted(model.own, key), len(model.own) - 1)
     own = model.own[place] == key
     jobs = [(i, j, f) for i, m in enumerate(model.methods) for j, s in enumerate(m.splits) for f in range(len(s.folds))]

@@ -57,6 +57,12 @@ def student_inflation(nu: float, z: float = 3.0) -> float:
     return 1.0 if not np.isfinite(nu) else float(student.isf(norm.sf(z), nu) / z)
 
 
+def normsys(name: str, sigma: float) -> dict[str, Any]:
+    """A log-normal nuisance of relative (log) standard deviation `sigma`, as a modifier of a sample."""
+    size = float(np.exp(sigma))
+    return {"name": name, "type": "normsys", "data": {"hi": size, "lo": 1 / size}}
+
+
 def build_workspace(c: Counting) -> dict[str, Any]:
     """The pyhf workspace of one counting experiment.
 
@@ -79,18 +85,16 @@ def build_workspace(c: Counting) -> dict[str, Any]:
         (f"scatter_{c.name}", c.scatter * student_inflation(c.nu)),
     ):
         if sigma > 0:
-            size = float(np.exp(min(sigma, 5.0)))
-            modifiers.append({"name": name, "type": "normsys", "data": {"hi": size, "lo": 1 / size}})
+            modifiers.append(normsys(name, min(sigma, 5.0)))
     hunt: list[dict[str, Any]] = []
     if c.sideband_error > 0:
-        size, name = float(np.exp(c.sideband_error)), f"sb_norm_{c.name}"
-        modifiers.append({"name": name, "type": "normsys", "data": {"hi": size, "lo": 1 / size}})
+        name = f"sb_norm_{c.name}"
+        modifiers.append(normsys(name, c.sideband_error))
         at = -float(np.log(c.sideband_ratio)) / c.sideband_error
         hunt.append({"name": name, "fixed": True, "inits": [at], "bounds": [[at - 1, at + 1]]})
     of_signal: list[dict[str, Any]] = [{"name": "mu", "type": "normfactor", "data": None}]
     for name, sigma in c.systematics:
-        size = float(np.exp(sigma))
-        of_signal.append({"name": name, "type": "normsys", "data": {"hi": size, "lo": 1 / size}})
+        of_signal.append(normsys(name, sigma))
         hunt.append({"name": name, "fixed": True})  # it says nothing of whether there is a signal
     top = max(50.0, 4 * ((c.n_obs or 0.0) + 10) / scale)
     mu = {"name": "mu", "bounds": [[-5.0, top]], "inits": [0.0]}
