@@ -32,7 +32,6 @@ from cathode.inference.truth import evaluate_hunts
 from cathode.intake.files import table_paths
 from cathode.intake.prepare import Prepared, prepare_events
 from cathode.intake.settings import DataSettings, InjectionSettings
-from cathode.progress import told_to
 from cathode.regions import Interval, Window, WindowSettings
 from cathode.report.table import ScanTable
 from cathode.results import (
@@ -47,6 +46,7 @@ from cathode.results import (
     Waterfall,
     Workspace,
 )
+from cathode.running.tasks import run_tasks
 from cathode.spectrum.scan import SpectrumScan, scan_spectrum
 from cathode.stats.settings import StatisticsSettings
 from cathode.steps.summarise import summarise
@@ -198,7 +198,7 @@ def _run(
     for method in config.searches:
         for region in fillers:
             tasks.append((f"closure, {method}", _pseudo_task(config, region, prepared.events, method)))
-    done = _work(tasks, density, cores, progress)
+    done = run_tasks(tasks, what="hunt", density=density, cores=cores, progress=progress)
     scored: _Scored = done[0]
     pseudo: list[MethodScores] = done[1:]
     closures, n = {}, len(fillers)
@@ -247,35 +247,6 @@ def _score_window(config: Config, window: Window, prepared: Prepared) -> _Scored
         for m in config.methods
     }
     return _Scored(density, template, scores)
-
-
-def _work(
-    tasks: list[tuple[str, Callable[[], Any]]], density: type[Density] | None, cores: int | None, progress: bool
-) -> list[Any]:
-    """Results of all tasks in their order, whatever order they end in."""
-    from joblib import Parallel, cpu_count, delayed
-    from tqdm.auto import tqdm
-
-    results: list[Any] = [None] * len(tasks)
-    with tqdm(total=len(tasks), desc="hunt", unit="part", disable=None if progress else True) as bar:
-        if cores == 1:
-            for i, (what, task) in enumerate(tasks):
-                bar.set_description(what)
-                with told_to(lambda part, done, total: bar.set_postfix_str(f"{part} {done}/{total}")):
-                    results[i] = task()
-                bar.update()
-            return results
-        jobs = (delayed(_in_worker)(i, task, density) for i, (_, task) in enumerate(tasks))
-        for i, result in Parallel(n_jobs=min(cores or cpu_count(), len(tasks)), return_as="generator_unordered")(jobs):
-            results[i] = result
-            bar.update()
-    return results
-
-
-def _in_worker(i: int, task: Callable[[], Any], density: type[Density] | None) -> tuple[int, Any]:
-    if density is not None:
-        use_density(density)
-    return i, task()
 
 
 def _conclude(

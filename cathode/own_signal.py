@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from cathode.calibration.response import Curve, Injected, OwnLimit, check_size, 
 from cathode.classifier.methods import find_method, is_reference
 from cathode.columns import aligned
 from cathode.config import Config, load_config
+from cathode.density.registry import BUILT_IN, density_class
 from cathode.errors import ArtefactError, ConfigError, DataError
 from cathode.events import Events, as_columns
 from cathode.intake.files import input_files, table_paths
@@ -24,6 +25,7 @@ from cathode.intake.prepare import prepare_events
 from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.intake.tables import read_table
 from cathode.results import HuntResult, Summary, Workspace
+from cathode.running.tasks import run_tasks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -217,11 +219,12 @@ def limit_in(
         "seed": config.seed, "device": config.device,
     }  # fmt: skip
     tasks = [
-        functools.partial(inject_signal, events, signal, hunts, s, draw=d, **arguments)
+        (f"{s:g} root B", functools.partial(inject_signal, events, signal, hunts, s, draw=d, **arguments))
         for s in ladder
         for d in range(draws)
     ]
-    injected = [i for part in _work(tasks, cores) for i in part]
+    own = None if config.density_model in BUILT_IN else density_class(config.density_model)
+    injected = [i for part in run_tasks(tasks, what="injections", density=own, cores=cores) for i in part]
     limits = []
     for h in hunts:
         curve = Curve.of([i for i in injected if (i.method, i.eps_bkg) == (h.method, h.eps_bkg)])
@@ -262,25 +265,6 @@ def read_signal(config: Config, table: Any) -> tuple[Events, int]:
 def _names(data: DataSettings) -> set[str]:
     """Names of the columns of the first file."""
     return set(read_table(input_files(data)[0], data.key, lambda names: list(names[:1])).available)
-
-
-def _work(tasks: Sequence[Callable[[], list[Injected]]], cores: int | None) -> list[list[Injected]]:
-    """Results of all tasks in their order, with a bar."""
-    from joblib import Parallel, cpu_count, delayed
-    from tqdm.auto import tqdm
-
-    n = min(cores or cpu_count(), len(tasks))
-    with tqdm(total=len(tasks), desc="injections", unit="hunt", disable=None) as bar:
-        out = []
-        done = (
-            (task() for task in tasks)
-            if n == 1
-            else Parallel(n_jobs=n, return_as="generator")(delayed(t)() for t in tasks)
-        )
-        for part in done:
-            out.append(part)
-            bar.update()
-    return out
 
 
 def _warnings(hunts: Sequence[HuntResult], limits: Sequence[OwnLimit], inside: float, name: str) -> list[str]:

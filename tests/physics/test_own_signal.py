@@ -51,6 +51,13 @@ def test_the_efficiency_is_learned_from_the_signal(limits):
     assert low < 0.8 * high
 
 
+def test_processes_change_nothing(found, limits):
+    """And know a density that was handed over as a class."""
+    again = found.limit_signal(SIGNAL, strengths=(0.4, 2, 5), draws=2, cores=2)
+    assert again.limits == limits.limits
+    assert again.injected == limits.injected
+
+
 def test_what_is_excluded_would_have_been_seen(found, limits):
     """A signal of the size of the limit, in fresh data, gives a count that CLs excludes: the way back."""
     assert all(np.isfinite(f.expected[2]) for f in limits.limits)
