@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from cathode import io
+from cathode.artefacts import FigureNumbers
 from cathode.config import load_config
 from cathode.report.page import report
-from cathode.results import FigureNumbers, Summary
+from cathode.results import Summary
 
 
 def time_init(rows: int, columns: int) -> float:

@@ -59,3 +59,29 @@ class Text:
     """
 
     text: str
+
+
+@artefact("figures", "folder")
+@dataclass(frozen=True)
+class Figures:
+    """Figure files by name: the content of PDF, PNG and the JSON they were drawn from.
+
+    Attributes:
+        files: content by file name.
+    """
+
+    files: dict[str, bytes]
+
+
+@artefact("numbers", "raw")
+@dataclass(frozen=True)
+class FigureNumbers:
+    """The JSON file that a figure is drawn from.
+
+    Attributes:
+        name: stem of the file.
+        text: its content.
+    """
+
+    name: str
+    text: str

@@ -258,7 +258,7 @@ def _conclude(
     overdispersion: Overdispersion | None,
 ) -> Hunt:
     """Counts, significances and the summary."""
-    sidebands, hunts, spaces, chosen, model = conclude(
+    sidebands, hunts, spaces, chosen, model, shared = conclude(
         prepared.events,
         scored.density,
         [scored.scores[m] for m in config.methods if m in scored.scores],
@@ -278,7 +278,7 @@ def _conclude(
         truth = evaluate_hunts(
             prepared.events, prepared.labels, of_methods, regions=(window,), working_points=config.working_points
         )
-    summary, _ = summarise(list(hunts), list(truth), prepared.intake, config=config)
+    summary, _ = summarise(list(hunts), list(shared), list(truth), prepared.intake, config=config)
     spectrum = None
     if not config.blind:
         spectrum = scan_spectrum(prepared.events, window=window, statistics=config.statistics, seed=config.seed)
@@ -367,12 +367,12 @@ class Hunt:
 
     @property
     def z_global(self) -> float | None:
-        """Significance after the number of methods and working points (Sidak), in standard deviations."""
+        """Significance after the trials of methods and working points, in standard deviations."""
         return self.summary.z_global
 
     @property
     def p_global(self) -> float | None:
-        """p-value after the number of methods and working points (Sidak)."""
+        """p-value after the trials of methods and working points, which share events."""
         return self.summary.p_global
 
     def __getitem__(self, key: float | tuple[str, float]) -> HuntResult:
@@ -498,8 +498,8 @@ class Hunt:
         return {name: content for drawing in self._drawings for name, content in drawing.files().items()}
 
     def _write_report(self, path: Path) -> Path:
+        from cathode.artefacts import FigureNumbers
         from cathode.report.page import report
-        from cathode.results import FigureNumbers
 
         numbers = [FigureNumbers(d.name, d.json()) for d in self._of_window]
         io.write(report(self.summary, list(self.truth), self._scans, numbers, config=self.config), path, _MADE)
@@ -510,7 +510,7 @@ class Hunt:
 
         Raises ArtefactError for a folder that holds anything, unless `overwrite` says that files of the same names may go.
         """
-        from cathode.results import Figures
+        from cathode.artefacts import Figures
 
         target = Path(folder)
         if target.exists() and not overwrite and (not target.is_dir() or any(target.iterdir())):

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cathode.artefacts import Kind, Text, kind_of
+from cathode.artefacts import FigureNumbers, Kind, Text, kind_of
 from cathode.checksums import is_whole, of_array, sealed
 from cathode.errors import ArtefactError, reason
 from cathode.headers import read_header
 from cathode.nested import decode, encode
-from cathode.results import FigureNumbers, Workspace
+from cathode.results import Workspace
 from cathode.schema import MismatchError, dump, parse
 
 if TYPE_CHECKING:

@@ -227,6 +227,11 @@ class TruthPoint:
     sic: float | None
 
 
+def hunt_name(window: str, method: str, eps_bkg: float) -> str:
+    """The stem of a hunt's files."""
+    return f"{window}_{method}_{eps_bkg:g}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class HuntResult:
     """One hunt: a window, a method and a working point. Yields are events in the signal region after the selection.
@@ -309,7 +314,7 @@ class HuntResult:
     @property
     def name(self) -> str:
         """Window, method and working point: the stem of this hunt's files."""
-        return f"{self.window}_{self.method}_{self.eps_bkg:g}"
+        return hunt_name(self.window, self.method, self.eps_bkg)
 
     @property
     def predictive(self) -> dict[str, float] | None:
@@ -404,18 +409,49 @@ class GlobalSignificance:
     """Significance of the smallest local p-value over every hunt that is a search.
 
     Attributes:
-        p_global: Sidak's over windows x methods x working points.
+        p_global: probability that the smallest of all is as small, by toys of the counts and the events that they share.
         z_global: the same in standard deviations.
-        trials: hunts counted.
-        trials_effective: what toys of overlapping windows leave of them.
-        z_global_overlap: Sidak's with `trials_effective`.
+        trials: hunts counted: windows x methods x working points.
+        trials_effective: independent ones that come to the same.
+        p_sidak: what that many independent hunts would give.
     """
 
     p_global: float | None
     z_global: float | None
     trials: int
     trials_effective: float | None
-    z_global_overlap: float | None
+    p_sidak: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowSignificance:
+    """One number of one window: the smallest p-value of its methods and working points, after these trials.
+
+    Attributes:
+        window: its name.
+        signal_region: its edges (GeV).
+        method: of the smallest p-value.
+        eps_bkg: of the smallest p-value.
+        p_local: the smallest p-value.
+        p: probability that the smallest of the window is as small, by toys of the counts and the events that they share.
+        z: the same in standard deviations.
+        trials: hunts counted: methods x working points.
+        trials_effective: independent ones that come to the same.
+        p_combined: with the count of the window before any selection, by Fisher's product of both p-values; null where the mass fit gives none.
+        z_combined: the same in standard deviations.
+    """
+
+    window: str
+    signal_region: tuple[float, float]
+    method: str
+    eps_bkg: float
+    p_local: float
+    p: float
+    z: float
+    trials: int
+    trials_effective: float
+    p_combined: float | None
+    z_combined: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -453,13 +489,14 @@ class Summary:
         config_sha256: checksum of everything in it that can change a number.
         n_events: events in the mass range.
         intake: what became of the events that were read.
-        p_global: Sidak's p-value of the smallest local one over windows x methods x working points.
+        p_global: probability that the smallest p-value of all searches is as small, by toys of the counts and the events that they share.
         z_global: the same in standard deviations.
-        trials: hunts counted.
-        trials_effective: what toys of overlapping windows leave of them.
-        z_global_overlap: Sidak's with `trials_effective`.
+        trials: hunts counted: windows x methods x working points.
+        trials_effective: independent ones that come to the same.
+        p_sidak: what that many independent hunts would give.
         blind: whether the signal regions were left closed.
         hunts: one entry per window, method and working point.
+        windows: one number per window, in the order of the hunt; empty when blind.
         inclusive: the signal region of each window without a selection; empty when blind.
         excesses: what stands out by 3 standard deviations (local) or more, the largest first; neighbouring windows are one.
         timing: what the run took until here; it differs from run to run.
@@ -475,9 +512,10 @@ class Summary:
     z_global: float | None
     trials: int
     trials_effective: float | None
-    z_global_overlap: float | None
+    p_sidak: float | None
     blind: bool
     hunts: tuple[HuntResult, ...]
+    windows: tuple[WindowSignificance, ...] = ()
     inclusive: tuple[Inclusive, ...] = ()
     excesses: tuple[Excess, ...] = ()
     timing: Timing = Timing()
@@ -590,29 +628,3 @@ class Overdispersion(OverdispersionTable):
     def at_experiments(self) -> OverdispersionTable:
         """The table at the size of the chain's pseudo-experiments."""
         return self.experiments or self
-
-
-@artefact("figures", "folder")
-@dataclass(frozen=True)
-class Figures:
-    """Figure files by name: the content of PDF, PNG and the JSON they were drawn from.
-
-    Attributes:
-        files: content by file name.
-    """
-
-    files: dict[str, bytes]
-
-
-@artefact("numbers", "raw")
-@dataclass(frozen=True)
-class FigureNumbers:
-    """The JSON file that a figure is drawn from.
-
-    Attributes:
-        name: stem of the file.
-        text: its content.
-    """
-
-    name: str
-    text: str

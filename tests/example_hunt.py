@@ -6,7 +6,7 @@ import dataclasses
 
 from cathode.config import Config
 from cathode.events import Intake
-from cathode.inference.total import inclusive_excess
+from cathode.inference.total import inclusive_excess, window_significances
 from cathode.results import (
     CrossChecks,
     ExpectedEvents,
@@ -50,8 +50,9 @@ def summary(*hunts: HuntResult, z_global: float | None = 5.1, **changes: object)
         z_global=z_global,
         trials=6,
         trials_effective=6.0,
-        z_global_overlap=z_global,
+        p_sidak=None if z_global is None else 1e-7,
         blind=z_global is None,
+        windows=window_significances(hunts, (), inclusive_excess(hunts)),
         inclusive=inclusive_excess(hunts),
         hunts=hunts,
     )

@@ -260,8 +260,14 @@ def conclusions():
         *hunts,
         *workspaces(a_window),
         *selections(a_window),
-        *([] if CONFIG.blind else [f"{RUN}/{{window}}/model.npz"]),
+        *kept_of_window("model", "{window}"),
+        *kept_of_window("passing", "{window}"),
     ]
+
+
+def kept_of_window(name, *windows):
+    """What else `conclude` keeps of windows; nothing when blind."""
+    return [] if CONFIG.blind else [f"{RUN}/{window}/{name}.npz" for window in windows]
 
 
 def window_figures():

@@ -8,7 +8,13 @@ import logging
 import numpy as np
 
 from cathode.calibration.pseudo_data import Background, inject, is_signal
-from cathode.calibration.results import ClassifierCount, ClassifierExperiments, PseudoExperiment, PseudoExperiments
+from cathode.calibration.results import (
+    ClassifierCount,
+    ClassifierExperiments,
+    PseudoExperiment,
+    PseudoExperiments,
+    SharedEvents,
+)
 from cathode.classifier.methods import find_method, score, searches
 from cathode.classifier.scores import MethodScores
 from cathode.classifier.settings import ClassifierSettings
@@ -21,6 +27,7 @@ from cathode.inference.closure import Closure
 from cathode.inference.counts import count_passing, passing
 from cathode.inference.placement import are_hidden
 from cathode.inference.settings import ClosureSettings
+from cathode.inference.shared import Passing, pass_hunts, shared_events
 from cathode.regions import Window
 from cathode.seeds import derive_seed
 from cathode.spectrum.sideband_model import MassModel
@@ -148,6 +155,7 @@ def calibrate_chain(
     # counts as they come: `measure_calibration` combines them again, with the overdispersion that was measured
     plain = dataclasses.replace(statistics, overdispersion=1.0)
     out: list[PseudoExperiment] = []
+    shared: list[SharedEvents] = []
 
     def scored(data: Events, density: DensityEnsemble, region: Window, method: str, seed: int) -> MethodScores:
         drawn = None
@@ -168,8 +176,10 @@ def calibrate_chain(
             n_inside = float(window.in_signal(data.mass).sum())
             mixed = inject(data, spare, window, strength * np.sqrt(n_inside), seed=run_seed)
             mixed_spectrum = MassModel.fit(mixed.mass, window, background.mass)
+        passed: list[Passing] = []
         for method in searches(methods):
             scores = {r.name: scored(data, densities[r.name], r, method, own_seed) for r in hunted}
+            passed += [pass_hunts([s], working_points) for s in scores.values()]
             closures = measure_closures(
                 data,
                 list(scores.values()),
@@ -192,8 +202,11 @@ def calibrate_chain(
             found = scored(mixed, densities[window.name], window, method, run_seed)
             own = next(c for c in closures if c.window == window.name)
             out.append(_experiment(t, strength, found, own, mixed_spectrum, working_points))
+        hunts = tuple(name for part in passed for name in part.hunts)
+        events_in_common = shared_events(passed, hunts)
+        shared.append(SharedEvents(toy=t, hunts=hunts, events=tuple(map(tuple, events_in_common.tolist()))))
         log.info("pseudo-experiment %d of %d", t + 1, calibration.background)
-    return PseudoExperiments(window=window.name, experiments=tuple(out))
+    return PseudoExperiments(window=window.name, experiments=tuple(out), shared=tuple(shared))
 
 
 def _experiment(

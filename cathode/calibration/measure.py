@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cathode.calibration.results import (
     BackgroundOnly,
@@ -18,6 +19,7 @@ from cathode.calibration.results import (
     NullMeasured,
     PseudoExperiment,
     PseudoExperiments,
+    SharedEvents,
     SignalFit,
     SignalLimit,
     SignalLimits,
@@ -25,6 +27,7 @@ from cathode.calibration.results import (
     SignalResponse,
     Trials,
     Verdict,
+    WindowVerdict,
 )
 from cathode.calibration.verdicts import (
     effective_trials,
@@ -38,9 +41,12 @@ from cathode.calibration.verdicts import (
 from cathode.classifier.methods import searches
 from cathode.inference.background import combine
 from cathode.inference.closure import known_overdispersion, link_points
+from cathode.inference.shared import correlate
 from cathode.results import HuntResults, Overdispersion, OverdispersionTable
+from cathode.seeds import derive_seed
 from cathode.stats.counting import sidak
 from cathode.stats.settings import StatisticsSettings
+from cathode.stats.trials import p_smallest
 
 T = TypeVar("T", Measured, NullMeasured, SignalMeasured, EfficiencyPoint)
 
@@ -131,20 +137,13 @@ def measure_calibration(
             )
             line = linearity(true, estimates, errors)
             fits.append(SignalFit(method=method, eps_bkg=eps, **dataclasses.asdict(line)))
-    toys = sorted({e.toy for e in null})
-    smallest = [min(e.p_mid for e in null if e.toy == t) for t in toys]
-    p_global = tuple(sidak(p, len(verdicts)) for p in smallest)
+    together = _trials(null, [s for part in experiments for s in part.shared])
     first = fits[0] if fits else None
     return (
         BackgroundOnly(
-            n_toys=len(toys),
+            n_toys=len({e.toy for e in null}),
             verdicts=tuple(verdicts),
-            trials=Trials(
-                hunts=len(verdicts),
-                effective=effective_trials(smallest),
-                p_global=p_global,
-                verdict=uniformity(p_global),
-            ),
+            trials=together,
             p_local=tuple(e.p_local for e in null),
             experiments=tuple(null),
         ),
@@ -157,6 +156,52 @@ def measure_calibration(
             pull_sd=first.pull_sd if first else None,
         ),
     )
+
+
+def _trials(null: Sequence[NullMeasured], shared: Sequence[SharedEvents]) -> Trials:
+    """All hunts together, and those of each window. Where a pseudo-experiment has not kept which events its hunts share, the mean of those that have stands in."""
+    of_toy: dict[int, list[NullMeasured]] = {}
+    for e in null:
+        of_toy.setdefault(e.toy, []).append(e)
+    names = [e.name for e in next(iter(of_toy.values()))]
+    known = {s.toy: _ordered(s, names) for s in shared}
+    of_toy = {toy: sorted(mine, key=lambda e: names.index(e.name)) for toy, mine in sorted(of_toy.items())}
+    correlation = {
+        toy: correlate(known[toy], np.array([e.variance for e in mine])) for toy, mine in of_toy.items() if toy in known
+    }
+    usual = np.mean(list(correlation.values()), axis=0) if correlation else np.eye(len(names))
+
+    def smallest(index: Sequence[int]) -> list[float]:
+        """Of every pseudo-experiment, the p-value of the smallest one of some of its hunts."""
+        return [
+            p_smallest(
+                min(mine[i].p_mid for i in index),
+                correlation.get(toy, usual)[np.ix_(index, index)],
+                seed=derive_seed(toy, names[index[0]], len(index)),
+            )
+            for toy, mine in of_toy.items()
+        ]
+
+    p_global = smallest(range(len(names)))
+    lowest = [min(e.p_mid for e in mine) for mine in of_toy.values()]
+    windows = []
+    for window in dict.fromkeys(e.window for e in null):
+        p = smallest([i for i, e in enumerate(next(iter(of_toy.values()))) if e.window == window])
+        windows.append(WindowVerdict(window=window, p=tuple(p), **vars(uniformity(p))))
+    return Trials(
+        hunts=len(names),
+        effective=effective_trials(lowest),
+        p_global=tuple(p_global),
+        p_sidak=tuple(sidak(p, len(names)) for p in lowest),
+        n_shared=len(correlation),
+        verdict=uniformity(p_global),
+        windows=tuple(windows),
+    )
+
+
+def _ordered(shared: SharedEvents, names: Sequence[str]) -> NDArray[np.float64]:
+    order = [shared.hunts.index(name) for name in names]
+    return np.array(shared.events)[np.ix_(order, order)]
 
 
 def _measure(
@@ -193,6 +238,7 @@ def _measure(
                     known_sigma=e.known_sigma,
                     scatter=e.scatter,
                     degrees_of_freedom=e.nu if np.isfinite(e.nu) else None,
+                    variance=e.overdispersion * e.n_bkg + e.sigma().total ** 2,
                 )
             )
             continue

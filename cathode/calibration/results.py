@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cathode.artefacts import artefact
 from cathode.inference.closure import ClosurePoint
 from cathode.inference.counts import PassingCounts
+from cathode.results import hunt_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,21 @@ class PseudoExperiment:
     n_signal_passing: tuple[float, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class SharedEvents:
+    """Events that hunts of one pseudo-experiment have in common.
+
+    Attributes:
+        toy: its number.
+        hunts: (h) names.
+        events: (h, h) sums over events of the products of their shares in two hunts.
+    """
+
+    toy: int
+    hunts: tuple[str, ...]
+    events: tuple[tuple[float, ...], ...]
+
+
 @artefact("pseudo_experiments", "json")
 @dataclass(frozen=True, kw_only=True)
 class PseudoExperiments:
@@ -89,10 +105,12 @@ class PseudoExperiments:
     Attributes:
         window: that of the truth, where signals are injected.
         experiments: of all windows and methods.
+        shared: events that the hunts of each have in common, without signal.
     """
 
     window: str
     experiments: tuple[PseudoExperiment, ...]
+    shared: tuple[SharedEvents, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +148,7 @@ class NullMeasured(Measured):
         known_sigma: standard deviation of the log-bias that is known: ensemble, and counts behind the non-closure.
         scatter: that of the non-closure from region to region.
         degrees_of_freedom: of the scatter; null where it is known.
+        variance: of the count over its background (events^2), errors of the background included.
     """
 
     p_mid: float
@@ -137,6 +156,12 @@ class NullMeasured(Measured):
     known_sigma: float
     scatter: float
     degrees_of_freedom: float | None
+    variance: float
+
+    @property
+    def name(self) -> str:
+        """Name of the hunt."""
+        return hunt_name(self.window, self.method, self.eps_bkg)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,20 +224,39 @@ class Verdict(Uniformity):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WindowVerdict(Uniformity):
+    """Uniformity of the one p-value of a window.
+
+    Attributes:
+        window: name of the window.
+        p: of every pseudo-experiment, of the smallest p-value of the window's hunts.
+    """
+
+    window: str
+    p: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trials:
     """Hunts of a pseudo-experiment.
 
     Attributes:
         hunts: how many there are: windows x methods x working points.
         effective: independent ones that give smallest p-values like theirs.
-        p_global: of every pseudo-experiment, Sidak's from the smallest of its p-values.
-        verdict: on these; conservative where hunts are correlated.
+        p_global: of every pseudo-experiment, of the smallest of its p-values, with the events that hunts share.
+        p_sidak: the same as if hunts were independent.
+        n_shared: pseudo-experiments that have kept which events hunts share; of 0, `p_global` is as if these were independent, too.
+        verdict: on `p_global`.
+        windows: the same for each window by itself.
     """
 
     hunts: int
     effective: float
     p_global: tuple[float, ...]
+    p_sidak: tuple[float, ...]
+    n_shared: int
     verdict: Uniformity
+    windows: tuple[WindowVerdict, ...]
 
 
 @artefact("background_only", "document")

@@ -11,6 +11,7 @@ from cathode.inference.closure import Closure
 from cathode.inference.counts import select
 from cathode.inference.hunt import infer, infer_blind
 from cathode.inference.model import Model, keep_model
+from cathode.inference.shared import Passing, pass_hunts
 from cathode.intake.settings import DataSettings
 from cathode.regions import Window
 from cathode.results import HuntResults, Overdispersion, Selected, Workspace
@@ -32,12 +33,19 @@ def conclude(
     template: TemplateSettings = TemplateSettings(),
     statistics: StatisticsSettings = StatisticsSettings(),
     seed: int = 1,
-) -> tuple[SidebandClosure, tuple[HuntResults, ...], tuple[Workspace, ...], tuple[Selected, ...], tuple[Model, ...]]:
+) -> tuple[
+    SidebandClosure,
+    tuple[HuntResults, ...],
+    tuple[Workspace, ...],
+    tuple[Selected, ...],
+    tuple[Model, ...],
+    tuple[Passing, ...],
+]:
     """Counts, background, significances and limits of one window, with its workspaces and selected events.
 
     `scores` per method, in the order of the hunt; none when blind: then of every `closure`. Returns recorded over generated sideband events, the
-    results per method, workspaces and selected events per method and working point, and the model that scores unseen events, which are read
-    as `data` says; none of the last three when blind.
+    results per method, workspaces and selected events per method and working point, the model that scores unseen events, which are read
+    as `data` says, and what passes which hunt; none of the last four when blind.
     """
     sidebands = compare_sidebands(
         events, density, window=window, working_points=working_points, template=template, seed=seed
@@ -47,7 +55,7 @@ def conclude(
             infer_blind(c, density, sidebands, window=window, working_points=working_points, statistics=statistics)
             for c in closure
         )
-        return sidebands, tuple(blind), (), (), ()
+        return sidebands, tuple(blind), (), (), (), ()
     of_method = {c.method: c for c in closure}
     hunts: list[HuntResults] = []
     workspaces: list[Workspace] = []
@@ -62,4 +70,5 @@ def conclude(
         selected += select(events, s, working_points=working_points)
     entries = [entry for group in hunts for entry in group.entries]
     model = keep_model(events, scores, entries, window=window, data=data, working_points=working_points, seed=seed)
-    return sidebands, tuple(hunts), tuple(workspaces), tuple(selected), (model,)
+    shared = pass_hunts(scores, working_points)
+    return sidebands, tuple(hunts), tuple(workspaces), tuple(selected), (model,), (shared,)

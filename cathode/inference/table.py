@@ -49,7 +49,10 @@ COLUMNS: dict[str, str] = {
     "limit_p1": "at +1",
     "limit_p2": "at +2",
     "search": "whether it is a search (not a method that uses truth labels)",
+    "p_window": "p-value of the window, that of its smallest local one among methods and working points",
+    "p_combined": "the same with the count of the window before any selection",
     "trials": "searches of the run, which the global significance takes into account",
+    "trials_effective": "independent ones that come to the same",
     "p_global": "global p-value of the run, that of its smallest local one",
     "flags": "what a reader must know, separated by ` | `",
 }
@@ -73,6 +76,7 @@ def as_csv(frame: pd.DataFrame) -> str:
 def _row(summary: Summary, h: HuntResult) -> dict[str, Any]:
     low, high = h.signal_region
     s, r, e, c = h.sigma, h.reference, h.n_sr_expected, h.non_closure
+    w = next((w for w in summary.windows if w.window == h.window), None)
     limits: Iterable[float | None] = h.limit.s_exp if h.limit else [None] * 5
     return {
         "window": h.window, "mass": (low + high) / 2, "width": high - low, "low": low, "high": high, "method": h.method, "eps_bkg": h.eps_bkg,
@@ -84,5 +88,6 @@ def _row(summary: Summary, h: HuntResult) -> dict[str, Any]:
         "expected_in_region": e.value if e else None, "expected_in_region_error": e.fit_error if e else None,
         "signal": h.signal_yield.value if h.signal_yield else None, "signal_error": h.signal_yield.sigma if h.signal_yield else None,
         "signal_systematics": math.hypot(*summary.config.get("statistics", {}).get("systematics", {}).values()), "level": LEVEL if h.limit else None, "limit": h.limit.s_obs if h.limit else None, **dict(zip(LIMITS, limits, strict=True)), "search": not is_reference(h.method),
-        "trials": summary.trials or None, "p_global": summary.p_global, "flags": " | ".join(h.flags),
+        "p_window": w.p if w else None, "p_combined": w.p_combined if w else None,
+        "trials": summary.trials or None, "trials_effective": summary.trials_effective, "p_global": summary.p_global, "flags": " | ".join(h.flags),
     }  # fmt: skip

@@ -1,44 +1,99 @@
-"""One number for all hunts of a run: the significance after trials."""
+"""One number for all hunts of a window, and of a run: the significance after trials."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 from scipy.stats import norm
 
 from cathode.classifier.methods import is_reference
-from cathode.results import Excess, GlobalSignificance, HuntResult, Inclusive
+from cathode.inference.shared import Passing, correlate, shared_events, variance_of
+from cathode.results import Excess, GlobalSignificance, HuntResult, Inclusive, WindowSignificance
+from cathode.seeds import derive_seed
 from cathode.spectrum.mass_fit import z_profile
-from cathode.stats.counting import sidak, z_value
-from cathode.stats.look_elsewhere import overlap_trials
+from cathode.stats.counting import fisher, sidak, z_value
+from cathode.stats.trials import p_smallest, sidak_trials
 
 _EXCESS, _SEEN = 3.0, 2.0  # standard deviations, local: from where on there is an excess, and a window sees one
 
 
-def global_significance(entries: Sequence[HuntResult], *, seed: int = 0) -> GlobalSignificance:
+def global_significance(
+    entries: Sequence[HuntResult], passing: Sequence[Passing] = (), *, seed: int = 0
+) -> GlobalSignificance:
     """Global significance of the smallest local p-value over every hunt that is a search. Nulls when blind.
 
-    `p_global` is Sidak's over windows x methods x working points, the primary: it never claims too much. Where windows overlap,
-    `trials_effective` adds up what toys of the overlap leave of them per method and working point (these taken to be
-    independent), and `z_global_overlap` is Sidak's with that number.
+    The statistic is the smallest p-value over windows x methods x working points. Its distribution without signal is that of
+    `p_smallest`, with the correlation of counts from the events that hunts share, as `passing` counts them; hunts of which it holds none are independent of all others.
     """
-    searches = [e for e in entries if not is_reference(e.method) and e.p_local is not None]
+    searches = _searches(entries)
     if not searches:
-        return GlobalSignificance(p_global=None, z_global=None, trials=0, trials_effective=None, z_global_overlap=None)
-    smallest = min(e.p_local for e in searches if e.p_local is not None)
-    p = sidak(smallest, len(searches))
-    effective = 0.0
-    for key in sorted({(e.method, e.eps_bkg) for e in searches}):
-        mine = [e for e in searches if (e.method, e.eps_bkg) == key]
-        regions, yields = [e.signal_region for e in mine], [e.n_bkg for e in mine]
-        effective += 1.0 if len(mine) == 1 else overlap_trials(regions, yields, seed=seed)
+        return GlobalSignificance(p_global=None, z_global=None, trials=0, trials_effective=None, p_sidak=None)
+    best, p = _smallest(searches, passing, seed)
     return GlobalSignificance(
         p_global=p,
         z_global=z_value(p),
         trials=len(searches),
-        trials_effective=effective,
-        z_global_overlap=z_value(sidak(smallest, effective)),
+        trials_effective=sidak_trials(_p(best), p),
+        p_sidak=sidak(_p(best), len(searches)),
     )
+
+
+def window_significances(
+    entries: Sequence[HuntResult],
+    passing: Sequence[Passing] = (),
+    inclusive: Sequence[Inclusive] = (),
+    *,
+    seed: int = 0,
+) -> tuple[WindowSignificance, ...]:
+    """One number per window: `global_significance` of its own hunts; none when blind.
+
+    And together with its count before any selection, by Fisher's method: -2 ln(p_1 p_2) is chi-squared with four degrees of freedom, so that
+    p = p_1 p_2 (1 - ln p_1 p_2). Source: Fisher, Statistical Methods for Research Workers (1932), section 21.1. It takes both for independent: the hunts ask how many of
+    the events that there are pass, the mass fit how many there are. Not valid where a wrong mass interpolation spoils both.
+    """
+    known = {i.window: i for i in inclusive}
+    out = []
+    for name in dict.fromkeys(e.window for e in entries):
+        mine = _searches(e for e in entries if e.window == name)
+        if not mine:
+            continue
+        best, p = _smallest(mine, passing, derive_seed(seed, name))
+        of_all = known[name].p if name in known else None
+        both = None if of_all is None else fisher(p, of_all)
+        out.append(
+            WindowSignificance(
+                window=name,
+                signal_region=best.signal_region,
+                method=best.method,
+                eps_bkg=best.eps_bkg,
+                p_local=_p(best),
+                p=p,
+                z=z_value(p),
+                trials=len(mine),
+                trials_effective=sidak_trials(_p(best), p),
+                p_combined=both,
+                z_combined=None if both is None else z_value(both),
+            )
+        )
+    return tuple(out)
+
+
+def _searches(entries: Iterable[HuntResult]) -> list[HuntResult]:
+    return [e for e in entries if not is_reference(e.method) and e.p_local is not None]
+
+
+def _p(entry: HuntResult) -> float:
+    assert entry.p_local is not None
+    return entry.p_local
+
+
+def _smallest(hunts: Sequence[HuntResult], passing: Sequence[Passing], seed: int) -> tuple[HuntResult, float]:
+    """The hunt of the smallest p-value, and the probability of one as small among all of them."""
+    best = min(hunts, key=_p)
+    shared = shared_events(passing, [h.name for h in hunts])
+    correlation = correlate(shared, np.array([variance_of(h) for h in hunts]))
+    return best, p_smallest(_p(best), correlation, seed=seed)
 
 
 def merge_excesses(entries: Sequence[HuntResult]) -> tuple[Excess, ...]:

@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import beta, norm
 
+from cathode.artefacts import Figures
 from cathode.calibration.results import BackgroundOnly, SignalResponse
 from cathode.plots.drawing import Drawing, as_files, drawing
 from cathode.plots.style import WORKING_POINT_COLOURS, array, colour_of, eps_text, name_of
-from cathode.results import Figures, Overdispersion
+from cathode.results import Overdispersion
 
 
 def plot_calibration(
@@ -92,7 +93,7 @@ def draw_p_values(d: dict[str, Any]) -> Figure:
     together = d["trials"]
     axes[0, -1].axis("on")
     label = f"smallest of {together['hunts']} (worth {together['effective']:.1f})"
-    _draw_ordered(axes[0, -1], [(label, together["verdict"], together["p_global"])], "All hunts: global p-value, Šidák")
+    _draw_ordered(axes[0, -1], [(label, together["verdict"], together["p_global"])], "All hunts: global p-value")
     figure.tight_layout()
     return figure
 

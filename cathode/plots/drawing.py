@@ -16,9 +16,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from cathode.artefacts import Figures
 from cathode.errors import ArtefactError, nearest, reason
 from cathode.plots.style import in_style
-from cathode.results import Figures
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,6 @@ class Drawing:
         def draw() -> dict[str, bytes]:
             figure = self.figure
             FigureCanvasAgg(figure)
-            figure.draw_without_rendering()
             box = figure.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
             out = {}
             for form in forms:

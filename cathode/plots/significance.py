@@ -8,16 +8,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.stats import norm
 
+from cathode.artefacts import Figures
 from cathode.classifier.methods import is_reference
 from cathode.plots.drawing import Drawing, as_files, attempt, drawing, mark
 from cathode.plots.performance import performance
 from cathode.plots.spectrum import spectrum_scan
 from cathode.plots.style import DATA, WORKING_POINT_COLOURS, array, colour_of, eps_text, name_of, poisson_errors, title
-from cathode.results import Figures, HuntResult, Summary, Truth
+from cathode.results import HuntResult, Summary, Truth
 from cathode.spectrum.scan import SpectrumScan
 
 CHECKS = {
@@ -158,19 +160,20 @@ def draw_uncertainties(d: dict[str, Any]) -> Figure:
 
 
 def scan(hunts: Sequence[HuntResult], summary: Summary) -> Drawing:
-    """Local p-value against the window's mass, one panel per method, with the local p-value that is 2 sigma after all hunts."""
+    """p-value of every window against its mass, and the local ones, one panel per method, with the local p-value that is 2 sigma after all hunts."""
     rows = [
         {"signal_region": h.signal_region, "method": h.method, "eps_bkg": h.eps_bkg}
         | {"p_local": h.p_local, "z_local": h.z_local}
         | {"limit": dataclasses.asdict(h.limit) if h.limit else None}
         for h in hunts
     ]
-    numbers = {"hunts": rows, "trials": summary.trials, "z_global": summary.z_global}
+    windows = [{"signal_region": w.signal_region, "p": w.p, "p_combined": w.p_combined} for w in summary.windows]
+    numbers = {"hunts": rows, "windows": windows, "trials": summary.trials_effective, "z_global": summary.z_global}
     numbers["searches"] = [m for m in dict.fromkeys(h.method for h in hunts) if not is_reference(m)]
     return drawing("scan", "scan", numbers)
 
 
-def threshold(z_global: float, trials: int) -> float:
+def threshold(z_global: float, trials: float) -> float:
     """The local p-value of which the smallest of `trials` independent hunts is `z_global` standard deviations: 1 - (1 - p)^(1/trials)."""
     return float(-np.expm1(np.log1p(-norm.sf(z_global)) / max(trials, 1)))
 
@@ -179,10 +182,11 @@ def draw_scan(d: dict[str, Any]) -> Figure:
     """The figure of `scan`."""
     hunts = d["hunts"]
     methods = list(dict.fromkeys(h["method"] for h in hunts))
-    figure = Figure(figsize=(8, 3.0 * len(methods) + 0.6))
-    axes = figure.subplots(len(methods), 1, sharex=True, squeeze=False)
+    figure = Figure(figsize=(8, 3.0 * (len(methods) + 1) + 0.6))
+    axes = figure.subplots(len(methods) + 1, 1, sharex=True, squeeze=False)
     smallest = min(h["p_local"] for h in hunts)
-    for ax, method in zip(axes[:, 0], methods, strict=True):
+    _draw_windows(axes[0, 0], d["windows"], min(smallest, norm.sf(3)) / 10)
+    for ax, method in zip(axes[1:, 0], methods, strict=True):
         points = sorted({h["eps_bkg"] for h in hunts}, reverse=True)
         for i, eps in enumerate(points):
             mine = sorted(
@@ -194,10 +198,7 @@ def draw_scan(d: dict[str, Any]) -> Figure:
             y = [h["p_local"] for h in mine]
             ax.errorbar(x, y, xerr=half, fmt="o-", ms=4, lw=1.2, elinewidth=0.6, color=colour, label=eps_text(eps))
         bottom = min(smallest, norm.sf(3)) / 10
-        for z in range(1, 9):
-            if norm.sf(z) > bottom:
-                ax.axhline(norm.sf(z), color="#999999", ls=":", lw=1)
-                ax.text(1.005, norm.sf(z), f"{z}$\\sigma$", transform=ax.get_yaxis_transform(), va="center", fontsize=9)
+        _sigma_lines(ax, bottom)
         if method in d["searches"]:
             ax.axhspan(threshold(2, d["trials"]), 1, color="#F0E442", alpha=0.15, lw=0)
             ax.axhspan(threshold(1, d["trials"]), 1, color="#009E73", alpha=0.12, lw=0)
@@ -208,6 +209,27 @@ def draw_scan(d: dict[str, Any]) -> Figure:
             if method in d["searches"]
             else name_of(method),
         )
-    axes[0, 0].legend(fontsize=9, loc="lower left")
+    axes[1, 0].legend(fontsize=9, loc="lower left")
     axes[-1, 0].set_xlabel("Centre of the signal region [GeV]")
     return figure
+
+
+def _draw_windows(ax: Axes, windows: list[dict[str, Any]], bottom: float) -> None:
+    """The panel with one number per window."""
+    windows = sorted(windows, key=lambda w: w["signal_region"])
+    x = [sum(w["signal_region"]) / 2 for w in windows]
+    half = [(w["signal_region"][1] - w["signal_region"][0]) / 2 for w in windows]
+    own, both = array([w["p"] for w in windows]), array([w["p_combined"] for w in windows])
+    ax.errorbar(x, own, xerr=half, fmt="o-", ms=4.5, lw=1.4, elinewidth=0.6, color="black", label="by features")
+    ax.plot(x, both, "s--", ms=4, lw=1, mfc="none", color="#777777", label="with the inclusive count")
+    ax.set(yscale="log", ylabel="p-value of the window", ylim=(bottom, 1))
+    _sigma_lines(ax, bottom)
+    title(ax, "Windows, after the trials of methods and working points")
+    ax.legend(fontsize=9, loc="lower left")
+
+
+def _sigma_lines(ax: Axes, bottom: float) -> None:
+    for z in range(1, 9):
+        if norm.sf(z) > bottom:
+            ax.axhline(norm.sf(z), color="#999999", ls=":", lw=1)
+            ax.text(1.005, norm.sf(z), f"{z}$\\sigma$", transform=ax.get_yaxis_transform(), va="center", fontsize=9)

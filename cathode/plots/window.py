@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cathode.artefacts import Figures
 from cathode.classifier.methods import find_method
 from cathode.classifier.scores import MethodScores
 from cathode.density.ensemble import DensityEnsemble
@@ -15,7 +16,7 @@ from cathode.plots.features import selected_features, sideband_features, signal_
 from cathode.plots.scores import score_distribution
 from cathode.plots.spectrum import mass_spectrum, selected_spectrum
 from cathode.regions import Window
-from cathode.results import Figures, HuntResults
+from cathode.results import HuntResults
 from cathode.seeds import derive_seed
 from cathode.stats.settings import StatisticsSettings
 from cathode.template.sidebands import SidebandClosure

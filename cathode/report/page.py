@@ -12,7 +12,7 @@ import vl_convert
 import yaml
 from markupsafe import Markup
 
-from cathode.artefacts import Text
+from cathode.artefacts import FigureNumbers, Text
 from cathode.calibration.results import BackgroundOnly, SignalFit, SignalResponse, Verdict
 from cathode.classifier.methods import find_method, is_reference
 from cathode.config import Config
@@ -25,7 +25,7 @@ from cathode.report.explain import derivation, stages
 from cathode.report.glossary import GLOSSARY
 from cathode.report.render import template
 from cathode.report.verdict import Calibration, discovery_threshold, headline, lights, quoted, word
-from cathode.results import FigureNumbers, HuntResult, Summary, Truth
+from cathode.results import HuntResult, Summary, Truth
 from cathode.spectrum.scan import SpectrumScan
 
 _VEGA = "window.cathodeEmbed = vegaEmbed;"
@@ -71,7 +71,7 @@ def _page(
         "quoted": {"window": best.window, "method": best.method, "eps": f"{best.eps_bkg:g}"},
         "hunts": {h.name: _hunt(summary, h, best, calibration) for h in summary.hunts},
         "figures": _charts(drawings),
-        "trials": summary.trials,
+        "trials": summary.trials_effective or summary.trials,
     }
     text = template("report.html.j2").render(
         summary=summary,

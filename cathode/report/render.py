@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from cathode.running.usage import COLUMNS, cells, numbers, total
+from cathode.stats.counting import z_value
 from cathode.usage import RuleUsage
 
 
@@ -29,7 +30,7 @@ def template(name: str) -> Template:
     environment = Environment(
         loader=PackageLoader("cathode.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": number, "percent": percent, "mass": mass, "bias": bias}
+    environment.filters |= {"number": number, "percent": percent, "mass": mass, "bias": bias, "sigmas": sigmas}
     return environment.get_template(name)
 
 
@@ -43,6 +44,11 @@ def number(value: float | None, digits: int = 2) -> str:
 def bias(log_ratio: float) -> str:
     """A log of observed over predicted as what the figures show: their ratio less one, in percent."""
     return percent(math.expm1(log_ratio))
+
+
+def sigmas(p: float) -> str:
+    """A p-value as standard deviations."""
+    return f"{number(z_value(p), 1)}σ"
 
 
 def mass(value: float) -> str:

@@ -106,7 +106,11 @@ class ScanTable:
             for r in rows
         ]
         searches = list(dict.fromkeys(r["method"] for r in rows if r["search"]))
-        return drawing("scan", "scan", {"hunts": hunts, "trials": int(rows[0]["trials"]), "searches": searches})
+        regions = {r["window"]: (float(r["low"]), float(r["high"])) for r in rows}
+        windows = {r["window"]: {"p": r["p_window"], "p_combined": r["p_combined"]} for r in rows}
+        of_windows = [{"signal_region": regions[name]} | p for name, p in windows.items()]
+        trials = float(rows[0]["trials_effective"])
+        return drawing("scan", "scan", {"hunts": hunts, "windows": of_windows, "trials": trials, "searches": searches})
 
 
 def _counting(row: pd.Series[Any]) -> Counting:

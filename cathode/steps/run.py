@@ -172,7 +172,7 @@ def _flat(result: Any) -> list[Any]:
 def _write(results: list[Any], outs: list[Path], made: Any) -> None:
     """Write what a step returned: figures by name, one artefact, or several in their order."""
     from cathode import io
-    from cathode.results import Figures
+    from cathode.artefacts import Figures
 
     first = results[0]
     if isinstance(first, Figures):

@@ -7,8 +7,9 @@ import dataclasses
 from cathode.artefacts import Text
 from cathode.config import Config
 from cathode.events import Intake
+from cathode.inference.shared import Passing
 from cathode.inference.table import as_csv, hunts_frame
-from cathode.inference.total import global_significance, inclusive_excess, merge_excesses
+from cathode.inference.total import global_significance, inclusive_excess, merge_excesses, window_significances
 from cathode.results import HuntResults, Summary, Truth
 from cathode.running.usage import summarise_timing
 from cathode.seeds import derive_seed
@@ -20,6 +21,7 @@ _QUICK = ("quick: a first look with the smallest ensembles, not for publication"
 
 def summarise(
     hunts: list[HuntResults],
+    passing: list[Passing],
     truth: list[Truth],
     intake: Intake,
     *,
@@ -34,7 +36,8 @@ def summarise(
             evaluated = known.get((entry.window, entry.method))
             flags = entry.flags + (_QUICK if config.quick else ())
             entries.append(dataclasses.replace(entry, truth=evaluated[i] if evaluated else None, flags=flags))
-    total = global_significance(entries, seed=derive_seed(config.seed, "overlap"))
+    seed, inclusive = derive_seed(config.seed, "trials"), inclusive_excess(entries)
+    total = global_significance(entries, passing, seed=seed)
     summary = Summary(
         run=config.run,
         code_version=__version__,
@@ -43,7 +46,8 @@ def summarise(
         n_events=intake.kept,
         intake=intake,
         blind=config.blind,
-        inclusive=inclusive_excess(entries),
+        windows=window_significances(entries, passing, inclusive, seed=seed),
+        inclusive=inclusive,
         excesses=merge_excesses(entries),
         hunts=tuple(entries),
         timing=summarise_timing(used),

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from cathode import io
-from cathode.artefacts import artefact
+from cathode.artefacts import Figures, artefact
 from cathode.calibration.results import (
     ClassifierCount,
     ClassifierExperiments,
@@ -31,7 +31,6 @@ from cathode.inference.background import BackgroundEstimate
 from cathode.inference.closure import Closure, ClosurePoint
 from cathode.inference.counts import PassingCounts
 from cathode.results import (
-    Figures,
     HuntResult,
     HuntResults,
     Overdispersion,
@@ -80,7 +79,7 @@ TABLE = {
 }  # fmt: skip
 SUMMARY = Summary(
     run="r", code_version="0", config={"seed": 1}, config_sha256="x", n_events=5, p_global=0.5, z_global=0.0, trials=1,
-    intake=Intake(read=6, kept=5, dropped={"range": 1}, duplicates=0), trials_effective=1.0, z_global_overlap=0.0, blind=False, hunts=(RESULT,),
+    intake=Intake(read=6, kept=5, dropped={"range": 1}, duplicates=0), trials_effective=1.0, p_sidak=0.5, blind=False, hunts=(RESULT,),
 )  # fmt: skip
 ARTEFACTS = {
     "events": (Events(("a", "b", "c"), EVEN, BIG[::2, 0], VIEW), "parquet"),

@@ -13,11 +13,11 @@ from linear_density import LinearDensity
 
 import cathode
 from cathode import io
+from cathode.artefacts import FigureNumbers
 from cathode.calibration.results import BackgroundOnly, SignalResponse
 from cathode.classifier.settings import TreeSettings
 from cathode.plots.calibration import efficiency, p_values, signal_response
 from cathode.report.page import report_calibrated
-from cathode.results import FigureNumbers
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium here (Debian: chromium)")

@@ -21,11 +21,12 @@ from conftest import toy_table
 from linear_density import LinearDensity
 
 import cathode
+from cathode.artefacts import FigureNumbers
 from cathode.classifier.settings import TreeSettings
 from cathode.plots.drawing import read_drawing
 from cathode.report.explain import explain
 from cathode.report.page import report
-from cathode.results import FigureNumbers, Limit
+from cathode.results import Limit
 from cathode.stats.counting import p_predictive
 
 ASK = {"mass": "m", "features": ["a", "b", "c"], "window": (2800, 3200), "range": (2000, 5000), "progress": False}

@@ -14,6 +14,7 @@ from cathode.calibration.results import (
     EfficiencyPoint,
     PseudoExperiment,
     PseudoExperiments,
+    SharedEvents,
     SignalMeasured,
 )
 from cathode.calibration.verdicts import (
@@ -45,8 +46,8 @@ SURE = ClosurePoint(  # a closure that is known
 )  # fmt: skip
 
 
-def test_every_window_has_its_verdict_and_the_scan_its_global_p_value():
-    """Two windows, whose counts are Poisson's, and a third whose counts repeat the first's: worth two."""
+def scans(shared):
+    """Scans of two windows, whose counts are Poisson's, and a third whose counts repeat the first's: worth two; measured with what is known to be shared."""
     rng, toys = np.random.default_rng(4), []
     for t in range(300):
         first, second = rng.poisson(400.0, 2)
@@ -61,7 +62,7 @@ def test_every_window_has_its_verdict_and_the_scan_its_global_p_value():
                 )
             )  # fmt: skip
     null, _ = measure_calibration(
-        [PseudoExperiments(window="m3000", experiments=tuple(toys))],
+        [PseudoExperiments(window="m3000", experiments=tuple(toys), shared=tuple(shared))],
         methods=("cathode",), working_points=(0.1,), statistics=StatisticsSettings(),
     )  # fmt: skip
     assert [v.window for v in null.verdicts] == ["m3000", "m3500", "m3600"]
@@ -74,9 +75,26 @@ def test_every_window_has_its_verdict_and_the_scan_its_global_p_value():
         )  # fmt: skip
         assert again == pytest.approx(e.p_local, rel=1e-9)
     smallest = [min(e.p_mid for e in null.experiments if e.toy == t) for t in range(300)]
-    np.testing.assert_allclose(null.trials.p_global, 1 - (1 - np.array(smallest)) ** 3)
+    np.testing.assert_allclose(null.trials.p_sidak, 1 - (1 - np.array(smallest)) ** 3)
+    return null
+
+
+def test_every_window_has_its_verdict_and_the_scan_its_global_p_value():
+    null = scans([])
+    np.testing.assert_allclose(null.trials.p_global, null.trials.p_sidak, rtol=0.02)
     assert not null.trials.verdict.passes  # three trials are counted for two
     assert null.trials.verdict.conservative
+    assert [w.window for w in null.trials.windows] == ["m3000", "m3500", "m3600"]
+    assert null.trials.windows[1].p == tuple(e.p_mid for e in null.experiments if e.window == "m3500")
+
+
+def test_events_that_hunts_share_make_the_global_p_value_uniform():
+    """The third window counts the very events of the first. Half of the experiments have kept that, the others take it from these."""
+    names = ("m3600_cathode_0.1", "m3500_cathode_0.1", "m3000_cathode_0.1")
+    events = ((400.0, 0.0, 400.0), (0.0, 400.0, 0.0), (400.0, 0.0, 400.0))
+    null = scans([SharedEvents(toy=t, hunts=names, events=events) for t in range(0, 300, 2)])
+    assert null.trials.verdict.passes
+    assert np.median(np.divide(null.trials.p_global, null.trials.p_sidak)) < 0.95
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 20), (3, 20), (20, 20), (7, 1000)])

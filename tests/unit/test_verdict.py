@@ -107,6 +107,7 @@ def calibration(null: Verdict, fit: SignalFit | None = None, window: str = "m350
         known_sigma=0.05,
         scatter=0.05,
         degrees_of_freedom=20.0,
+        variance=150.0,
     )  # fmt: skip
     return Calibration(
         BackgroundOnly(n_toys=40, verdicts=(dataclasses.replace(null, window=window),), trials=TRIALS, p_local=(), experiments=(experiment,)),
@@ -114,7 +115,9 @@ def calibration(null: Verdict, fit: SignalFit | None = None, window: str = "m350
     )  # fmt: skip
 
 
-TRIALS = Trials(hunts=6, effective=5.0, p_global=(0.5,), verdict=uniformity([0.5]))
+TRIALS = Trials(
+    hunts=6, effective=5.0, p_global=(0.5,), p_sidak=(0.5,), n_shared=0, verdict=uniformity([0.5]), windows=()
+)
 FIT = SignalFit(
     n=40, slope=0.98, slope_error=0.03, intercept=1.0, pull_mean=0.1, pull_mean_error=0.15, pull_sd=1.0, pull_sd_error=0.1, coverage_68=0.68,
     passes=True, method="cathode", eps_bkg=0.01,

@@ -4,6 +4,7 @@ rule summarise:
         hunts=expand(
             f"{RUN}/{{window}}/{{method}}/hunts.json", window=WINDOWS, method=HUNTED
         ),
+        passing=kept_of_window("passing", *WINDOWS),
         truth=truths(),
         intake=f"{RUN}/intake.json",
     output:
