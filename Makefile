@@ -35,7 +35,7 @@ test: setup       ## the tests (minutes)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not slurm and not demo"
 
 test-demo: setup  ## the default hunt at full size, by the workflow, by the call and in docs/notebooks; every documented command; the GPU script rehearsed (minutes)
-	$(BIN)/python -m pytest -m demo tests/demo
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m demo tests/demo
 
 test-slurm: setup ## a hunt with faults on a real Slurm, brought up here (root; Debian: slurm-wlm, munge); skipped without
 	$(BIN)/python -m pytest -m slurm tests/slurm
@@ -53,9 +53,8 @@ check: setup      ## formatter, linters, types, import rules
 	$(BIN)/ruff format --check cathode tests tools benchmarks
 	$(BIN)/ruff check cathode tests tools benchmarks
 	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/mypy
-	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/lint-imports
+	$(BIN)/mypy & package=$$!; $(BIN)/mypy --config-file tests/mypy.ini; tests=$$?; wait $$package && exit $$tests
 
 format: setup     ## rewrite sources in house style
 	$(BIN)/ruff format cathode tests tools benchmarks

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, kstest
+from scipy.special import betaincinv
 
 from cathode.calibration.results import EfficiencyPoint, Linearity, SignalMeasured, Uniformity
 from cathode.stats.counting import z_value
@@ -56,8 +56,8 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
     [0.032, 0.379]
     """
     tail = (1 - level) / 2
-    low = 0.0 if k == 0 else float(beta.ppf(tail, k, n - k + 1))
-    high = 1.0 if k == n else float(beta.ppf(1 - tail, k + 1, n - k))
+    low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, tail))
+    high = 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - tail))
     return low, high
 
 
@@ -69,6 +69,8 @@ def uniformity(p: Sequence[float]) -> Uniformity:
     use mid-p-values; those of small counts are discrete all the same.
     """
     values = np.asarray(p, dtype=float)
+    from scipy.stats import kstest  # a second that light steps need not pay
+
     n, ks_p = len(values), float(kstest(values, "uniform").pvalue)
     below = {level: int((values < level).sum()) for level in (0.05, 0.01)}
     interval = {level: clopper_pearson(k, n) for level, k in below.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from scipy.stats import norm
 
 from cathode.classifier.methods import is_reference
 from cathode.inference.shared import Passing, correlate, shared_events, variance_of
@@ -13,6 +12,7 @@ from cathode.results import Excess, GlobalSignificance, HuntResult, Inclusive, W
 from cathode.seeds import derive_seed
 from cathode.spectrum.mass_fit import z_profile
 from cathode.stats.counting import fisher, sidak, z_value
+from cathode.stats.tails import normal_sf
 from cathode.stats.trials import p_smallest, sidak_trials
 
 _EXCESS, _SEEN = 3.0, 2.0  # standard deviations, local: from where on there is an excess, and a window sees one
@@ -153,7 +153,7 @@ def inclusive_excess(entries: Sequence[HuntResult]) -> tuple[Inclusive, ...]:
                 n_obs=first.n_sr,
                 expected=expected,
                 sigma=sigma,
-                p=None if z is None else float(norm.sf(z)),
+                p=None if z is None else float(normal_sf(z)),
                 z=z,
             )
         )

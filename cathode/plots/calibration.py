@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import beta, norm
+from scipy.special import betaincinv
 
 from cathode.artefacts import Figures
 from cathode.calibration.results import BackgroundOnly, SignalResponse
 from cathode.plots.drawing import Drawing, as_files, drawing
 from cathode.plots.style import WORKING_POINT_COLOURS, array, colour_of, eps_text, name_of
 from cathode.results import Overdispersion
+from cathode.stats.tails import normal_pdf
 
 
 def plot_calibration(
@@ -47,9 +48,13 @@ def draw_pulls(d: dict[str, Any]) -> Figure:
             ax.stairs(counts, edges, fill=True, color=colour_of(method), alpha=0.35)
             scale = len(z) * (edges[1] - edges[0])
             v0, error = d["v0"][method][eps], d["v0_error"][method][eps]
-            ax.plot(grid, scale * norm.pdf(grid), color="#555555", lw=1.2, label="unit normal")
+            ax.plot(grid, scale * normal_pdf(grid), color="#555555", lw=1.2, label="unit normal")
             ax.plot(
-                grid, scale * norm.pdf(grid, scale=np.sqrt(v0)), color=colour_of(method), lw=1.5, label="measured width"
+                grid,
+                scale * normal_pdf(grid, scale=np.sqrt(v0)),
+                color=colour_of(method),
+                lw=1.5,
+                label="measured width",
             )
             ax.set_title(f"{name_of(method)}, {eps_text(float(eps))}\n$v_0$ = {v0:.2f} $\\pm$ {error:.2f}", fontsize=10)
             if i == len(methods) - 1:
@@ -103,7 +108,7 @@ def _draw_ordered(ax: Axes, lines: list[tuple[str, dict[str, Any], list[float]]]
     rank = np.arange(1, n + 1)
     expected = rank / (n + 1)
     for level, alpha in ((0.95, 0.12), (0.68, 0.22)):
-        low, high = beta.ppf((1 - level) / 2, rank, n - rank + 1), beta.ppf((1 + level) / 2, rank, n - rank + 1)
+        low, high = (betaincinv(rank, n - rank + 1, (1 + side * level) / 2) for side in (-1, 1))
         ax.fill_between(expected, low, high, color="#555555", alpha=alpha, lw=0)
     ax.plot([0.3 / n, 1], [0.3 / n, 1], color="#555555", lw=1)
     for i, (label, verdict, p) in enumerate(lines):

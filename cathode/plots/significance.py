@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from scipy.stats import norm
 
 from cathode.artefacts import Figures
 from cathode.classifier.methods import is_reference
@@ -21,6 +20,7 @@ from cathode.plots.spectrum import spectrum_scan
 from cathode.plots.style import DATA, WORKING_POINT_COLOURS, array, colour_of, eps_text, name_of, poisson_errors, title
 from cathode.results import HuntResult, Summary, Truth
 from cathode.spectrum.scan import SpectrumScan
+from cathode.stats.tails import normal_sf
 
 CHECKS = {
     "z_sequential": ("sequential folds", "P"),
@@ -175,7 +175,7 @@ def scan(hunts: Sequence[HuntResult], summary: Summary) -> Drawing:
 
 def threshold(z_global: float, trials: float) -> float:
     """The local p-value of which the smallest of `trials` independent hunts is `z_global` standard deviations: 1 - (1 - p)^(1/trials)."""
-    return float(-np.expm1(np.log1p(-norm.sf(z_global)) / max(trials, 1)))
+    return float(-np.expm1(np.log1p(-normal_sf(z_global)) / max(trials, 1)))
 
 
 def draw_scan(d: dict[str, Any]) -> Figure:
@@ -185,7 +185,7 @@ def draw_scan(d: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(8, 3.0 * (len(methods) + 1) + 0.6))
     axes = figure.subplots(len(methods) + 1, 1, sharex=True, squeeze=False)
     smallest = min(h["p_local"] for h in hunts)
-    _draw_windows(axes[0, 0], d["windows"], min(smallest, norm.sf(3)) / 10)
+    _draw_windows(axes[0, 0], d["windows"], min(smallest, normal_sf(3)) / 10)
     for ax, method in zip(axes[1:, 0], methods, strict=True):
         points = sorted({h["eps_bkg"] for h in hunts}, reverse=True)
         for i, eps in enumerate(points):
@@ -197,7 +197,7 @@ def draw_scan(d: dict[str, Any]) -> Figure:
             colour = WORKING_POINT_COLOURS[i % len(WORKING_POINT_COLOURS)]
             y = [h["p_local"] for h in mine]
             ax.errorbar(x, y, xerr=half, fmt="o-", ms=4, lw=1.2, elinewidth=0.6, color=colour, label=eps_text(eps))
-        bottom = min(smallest, norm.sf(3)) / 10
+        bottom = min(smallest, normal_sf(3)) / 10
         _sigma_lines(ax, bottom)
         if method in d["searches"]:
             ax.axhspan(threshold(2, d["trials"]), 1, color="#F0E442", alpha=0.15, lw=0)
@@ -230,6 +230,6 @@ def _draw_windows(ax: Axes, windows: list[dict[str, Any]], bottom: float) -> Non
 
 def _sigma_lines(ax: Axes, bottom: float) -> None:
     for z in range(1, 9):
-        if norm.sf(z) > bottom:
-            ax.axhline(norm.sf(z), color="#999999", ls=":", lw=1)
-            ax.text(1.005, norm.sf(z), f"{z}$\\sigma$", transform=ax.get_yaxis_transform(), va="center", fontsize=9)
+        if normal_sf(z) > bottom:
+            ax.axhline(normal_sf(z), color="#999999", ls=":", lw=1)
+            ax.text(1.005, normal_sf(z), f"{z}$\\sigma$", transform=ax.get_yaxis_transform(), va="center", fontsize=9)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
-from scipy.stats import chi2
 
 from cathode.errors import FitError
 from cathode.spectrum.loglinear import Basis, LogLinearFit, akaike_weights, all_fits, dijet, integral, log_polynomial
+from cathode.stats.tails import chi2_sf
 
 Array = NDArray[np.float64]
 
@@ -131,7 +131,7 @@ def fit_families(edges: Array, counts: Array, interval: tuple[float, float], *, 
                     n_parameters=n,
                     expected=expected,
                     fit_error=error,
-                    p_value=float(chi2.sf(fit.deviance, max(len(counts) - n, 1))),
+                    p_value=float(chi2_sf(fit.deviance, max(len(counts) - n, 1))),
                     deviance=fit.deviance,
                     coefficients=tuple(fit.coefficients.tolist()),
                     fit_range=(low, high),
@@ -229,5 +229,5 @@ def sculpting(mass: Array, passes: Array, interval: tuple[float, float], slices:
         error=tuple(error.tolist()),
         slope=slope,
         slope_error=slope_error,
-        p_value=float(chi2.sf(statistic, slices - 1)),
+        p_value=float(chi2_sf(statistic, slices - 1)),
     )

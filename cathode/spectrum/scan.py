@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2, norm
+from scipy.special import ndtr
 
 from cathode.artefacts import artefact
 from cathode.events import Events
@@ -16,6 +16,7 @@ from cathode.spectrum.grid import MassGrid
 from cathode.spectrum.loglinear import bin_integrals
 from cathode.spectrum.mass_fit import BAD, SpectrumFit, family_basis, fit_families, weights_of
 from cathode.stats.settings import StatisticsSettings
+from cathode.stats.tails import chi2_sf
 
 Array = NDArray[np.float64]
 
@@ -101,7 +102,7 @@ def gross_vitells(z: float, crossings: float, level: float) -> float:
     background. Source: Gross, Vitells, EPJ C 70 (2010) 525, arXiv:1005.1891, eq. 3. A bound; tight for small p. (Starting above
     the level is counted as a crossing, so the first term is partly counted twice.)
     """
-    return float(min(1.0, chi2.sf(z**2, 1) / 2 + crossings * np.exp(-(z**2 - level) / 2)))
+    return float(min(1.0, chi2_sf(z**2, 1) / 2 + crossings * np.exp(-(z**2 - level) / 2)))
 
 
 def scan_spectrum(
@@ -143,7 +144,7 @@ def scan_masses(
     masses = np.arange(span[0] + width, span[1] - width, width / 4)
     widths = width * np.array(_WIDTHS)
     at = edges[: len(counts) + 1, None, None]
-    signal = np.diff(norm.cdf((at - masses) / widths[:, None]), axis=0).reshape(
+    signal = np.diff(ndtr((at - masses) / widths[:, None]), axis=0).reshape(
         len(counts), -1
     )  # hypotheses width by width
     own = slice(_WIDTHS.index(1.0) * len(masses), (_WIDTHS.index(1.0) + 1) * len(masses))

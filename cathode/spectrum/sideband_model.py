@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
-from scipy.stats import chi2
 
 from cathode.errors import FitError
 from cathode.regions import Window, count_in_bins, in_interval, spectrum_peak
 from cathode.spectrum.grid import MassGrid, on_grid
 from cathode.spectrum.loglinear import akaike_weights, all_fits, integral, log_polynomial
 from cathode.spectrum.settings import MassSettings
+from cathode.stats.tails import chi2_sf
 
 Array = NDArray[np.float64]
 
@@ -86,7 +86,7 @@ class MassModel:
             coefficients=coefficients,
             covariances=tuple(f.covariance for f in fits),
             weights=weights,
-            p_value=float(chi2.sf(best.deviance, len(counts) - len(best.coefficients))),
+            p_value=float(chi2_sf(best.deviance, len(counts) - len(best.coefficients))),
             kde_masses=own,
             bandwidth=settings.bandwidth,
         )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, gammaincinv, xlogy
-from scipy.stats import norm
-from scipy.stats import t as student
+
+from cathode.stats.tails import normal_isf, normal_pdf, student_pdf
 
 Array = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ def z_value(p: float) -> float:
     >>> round(z_value(2.867e-7), 3)
     5.0
     """
-    return float(norm.isf(max(float(p), 1e-300)))
+    return float(normal_isf(max(float(p), 1e-300)))
 
 
 def li_ma(n: float, m: float, tau: float) -> float:
@@ -135,9 +135,9 @@ def _density_of_sum(x: Array, sigma: float, scatter: float, nu: float) -> Array:
     quantile of chi2_nu, which become fine towards 0, where the tail comes from.
     """
     if scatter == 0 or not np.isfinite(nu):
-        return np.asarray(norm.pdf(x, scale=np.hypot(sigma, scatter)))
+        return np.asarray(normal_pdf(x, scale=np.hypot(sigma, scatter)))
     if sigma == 0:
-        return np.asarray(student.pdf(x, nu, scale=scatter))
+        return np.asarray(student_pdf(x, nu, scale=scatter))
     edges = np.concatenate([[0.0], np.geomspace(1e-12, 0.1, 91), np.linspace(0.12, 0.98, 44), [0.99, 0.999, 1.0]])
     quantile = (edges[1:] + edges[:-1]) / 2
     variance = sigma**2 + scatter**2 * nu / (2 * gammaincinv(nu / 2, quantile))

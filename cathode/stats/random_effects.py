@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.stats import chi2
+
+from cathode.stats.tails import chi2_sf
 
 Array = NDArray[np.float64]
 
@@ -148,7 +149,7 @@ def random_effects(
         _, expected, variance = solve(max(seen, floor))
         informed = _freedom(variance / np.outer(expected, expected), max(seen, floor) ** 2 * alike)
         beyond = max(1.0, (seen / floor) ** 2)
-        contradicted = float(np.exp(-chi2.sf(chi2_of(floor), regions - 1) * beyond / _CONTRADICTED))
+        contradicted = float(np.exp(-chi2_sf(chi2_of(floor), regions - 1) * beyond / _CONTRADICTED))
         scatter = float(np.sqrt(floor**2 + contradicted * floor**2 * (beyond - 1)))
         freedom = informed + _DECLARED * floor**2 / scatter**2
     mean, expected, variance = solve(scatter)
@@ -164,7 +165,7 @@ def random_effects(
         seen=seen,
         mean=mean,
         mean_error=float(1 / np.sqrt(information)),
-        p_homogeneous=float(chi2.sf(at_zero, regions - 1)),
+        p_homogeneous=float(chi2_sf(at_zero, regions - 1)),
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+
+from cathode.stats.tails import normal_isf
 
 Array = NDArray[np.float64]
 
@@ -31,9 +32,9 @@ def p_smallest(p: float, correlation: Array, *, seed: int, draws: int = 20_000) 
     values, vectors = np.linalg.eigh(correlation)
     z = rng.standard_normal((draws, h)) @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
     every, which = np.arange(draws), rng.integers(h, size=draws)
-    tail = norm.isf(p * (1 - rng.random(draws)))
+    tail = normal_isf(p * (1 - rng.random(draws)))
     z += correlation[which] * (tail - z[every, which])[:, None]
-    above = z > norm.isf(p)
+    above = z > normal_isf(p)
     above[every, which] = True
     return min(1.0, float(h * p * np.mean(1 / above.sum(axis=1))))
 

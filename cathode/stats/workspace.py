@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtr
 
 from cathode.errors import ConfigError, FitError
+from cathode.stats.tails import normal_isf, normal_logsf, normal_sf, student_isf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def student_inflation(nu: float, z: float = 3.0) -> float:
     >>> round(student_inflation(11), 3)
     1.283
     """
-    return 1.0 if not np.isfinite(nu) else float(student.isf(norm.sf(z), nu) / z)
+    return 1.0 if not np.isfinite(nu) else float(student_isf(normal_sf(z), nu) / z)
 
 
 def normsys(name: str, sigma: float) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def upper_limit(workspace: dict[str, Any], *, level: float = 0.95) -> tuple[floa
     observed = scan.crossing(lambda mu: scan.cls(mu) - size)
     expected = []
     for n in (-2.0, -1.0, 0.0, 1.0, 2.0):
-        root = n + float(norm.isf(size * norm.cdf(n)))
+        root = n + float(normal_isf(size * ndtr(n)))
         expected.append(scan.crossing(lambda mu, root=root: root - np.sqrt(scan.asimov(mu))))  # type: ignore[misc]
     return observed * scale, tuple(limit * scale for limit in expected)
 
@@ -200,7 +200,7 @@ class _Profile:
             return 1.0
         width = np.sqrt(at)
         low, high = (np.sqrt(q), np.sqrt(q) - width) if q <= at else ((q + at) / (2 * width), (q - at) / (2 * width))
-        return float(np.exp(norm.logsf(low) - norm.logsf(high)))
+        return float(np.exp(normal_logsf(low) - normal_logsf(high)))
 
     def crossing(self, falling: Callable[[float], float]) -> float:
         """The mu at which a falling function is 0. Raises FitError where it stays above.

@@ -22,7 +22,7 @@ def test_workflow_and_call_say_the_same_of_the_demo(tmp_path: Path):
     assert run.returncode == 0, run.stderr[-3000:]
     summary: Summary = io.read(tmp_path / "results" / "demo" / "summary.json", Summary)
     config = load_config({})
-    found = cathode.hunt(
+    found = cathode.hunt(  # one method, and the fast one: all of them are compared on a toy in tests/workflow
         cathode.load_demo(),
         mass="mjj",
         features=list(config.data.features),
@@ -30,12 +30,13 @@ def test_workflow_and_call_say_the_same_of_the_demo(tmp_path: Path):
         range=config.windows.range,
         label="label",
         n_signal=360,
-        methods=list(config.methods),
+        methods=["cwola"],
         progress=False,
     )
-    assert found.results == summary.hunts
-    assert (found.p_global, found.z_global) == (summary.p_global, summary.z_global)
+    of_run = {(h.method, h.eps_bkg): h for h in summary.hunts}
+    assert found.results == tuple(h for h in summary.hunts if h.method == "cwola")
     # 360 events, 2 standard deviations before any cut; another model of CPU moves z by less than 0.1
-    assert 5.5 < found[0.01].z < 6.5
-    assert found.z_global > 5.2
-    assert found["cwola", 0.1].z < 2
+    assert 5.5 < (of_run["cathode", 0.01].z or 0) < 6.5
+    assert summary.z_global is not None
+    assert summary.z_global > 5.2
+    assert (of_run["cwola", 0.1].z or 0) < 2

@@ -103,7 +103,7 @@ WORDS = [
 @settings(max_examples=2000, deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=30).map("".join))
 def test_any_text_is_a_value_or_refused_in_one_line(text):
-    start = time.monotonic()
+    start = time.process_time()
     refused = ""
     try:
         assert parse(text, "data.select")(COLUMNS).shape == (N,)
@@ -111,7 +111,7 @@ def test_any_text_is_a_value_or_refused_in_one_line(text):
         refused = str(error)
     assert not refused or "data.select" in refused
     assert not any(ord(character) < 32 for character in refused)
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 CODE = "__import__('pathlib').Path('pwned').touch()"
@@ -191,10 +191,10 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_nothing_else_can_be_said(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(DataError, match=r"data\.select") as refused:
         parse(text, "data.select")(COLUMNS)
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
     assert len(str(refused.value)) < 600
     assert not any(ord(character) < 32 for character in str(refused.value))
     assert not list(Path().iterdir())
@@ -202,9 +202,9 @@ def test_nothing_else_can_be_said(text, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("text", ["2**9**9**9", "1 / (a - a)", "exp(exp(exp(abs(c) + 9)))"])
 def test_what_overflows_is_not_finite_and_quick(text):
-    start = time.monotonic()
+    start = time.process_time()
     assert not np.isfinite(parse(text, "data.define.x")(COLUMNS)).any()
-    assert time.monotonic() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_stored_types_make_no_difference():

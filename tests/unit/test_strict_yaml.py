@@ -76,7 +76,7 @@ def test_hostile_configurations_are_one_line(name, tmp_path, monkeypatch, capsys
     text, message = HOSTILE[name]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my.yaml").write_text(text)
-    start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert main(["check", "my.yaml"]) == 2
     said = capsys.readouterr().err
     assert message in said
@@ -84,7 +84,7 @@ def test_hostile_configurations_are_one_line(name, tmp_path, monkeypatch, capsys
     assert said.count("\n") == 1
     assert len(said) < 700
     assert "\x1b" not in said
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KB
     assert [path.name for path in tmp_path.iterdir()] == ["my.yaml"]
 
