@@ -110,6 +110,7 @@ class CrossChecks:
         z_pyhf: q0 of the published workspace.
         z_mass_fit: count against a fit to the selected sidebands; no template.
         z_sequential: classifiers that learn from lower folds only.
+        z_conformal: conformal p-values against recorded sideband events, weighted to the region's masses; no density, no closure.
     """
 
     z_slide: float | None
@@ -118,6 +119,7 @@ class CrossChecks:
     z_pyhf: float | None
     z_mass_fit: float | None
     z_sequential: float | None
+    z_conformal: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

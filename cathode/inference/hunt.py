@@ -16,6 +16,7 @@ from cathode.density.ensemble import DensityEnsemble
 from cathode.events import Events
 from cathode.inference.background import BackgroundEstimate, Estimates
 from cathode.inference.closure import Closure
+from cathode.inference.conformal import conformal_count
 from cathode.inference.counts import is_missed, passing_sideband
 from cathode.regions import Window, count_in_bins
 from cathode.results import (
@@ -65,6 +66,7 @@ def infer(
     if not trusted:
         flags += ("mass fit of the sidebands: no yield and no limit, which take the background from it",)
     side_mass = events.mass[events.at(scores.splits[0].side_row)]
+    mass = events.mass[events.at(scores.splits[0].row)]
     entries, workspaces = [], []
     for point in estimates.points:
         behind: tuple[MassFit | None, Sculpting | None] = (None, None)
@@ -72,6 +74,10 @@ def infer(
             passes = passing_sideband(scores.splits, point.counts.eps_bkg)
             behind = fit_selected_spectrum(side_mass, passes, point.counts.n_obs, window, statistics)
         entry, workspace = hunt_result(window, point, statistics, behind, expected, trusted=trusted)
+        if not is_reference(scores.method) and entry.cross_checks:
+            counted = conformal_count(scores.splits, side_mass, mass, point.counts.eps_bkg)
+            checks = dataclasses.replace(entry.cross_checks, z_conformal=counted.z if counted else None)
+            entry = dataclasses.replace(entry, cross_checks=checks)
         entries.append(dataclasses.replace(entry, flags=entry.flags + flags))
         workspaces.append(workspace)
     return (HuntResults(tuple(entries)), *workspaces)

@@ -14,6 +14,7 @@ GLOSSARY = {
     "closure": "The whole chain in regions without signal, other windows among them: observed over predicted is the bias of the method, and its scatter an uncertainty.",
     "sculpting": "A selection whose efficiency depends on the mass carves a bump out of a smooth spectrum.",
     "inclusive": "All events of the signal region, before any selection, against a fit to the mass spectrum of the sidebands: a bump hunt without features.",
+    "conformal": "Every event is compared with recorded sideband events by its score, which are weighted to the masses of the region: no density and no closure, but the efficiency of a cut is taken for linear in log m.",
     "Li–Ma": "A significance from counts alone, no uncertainty of the background model (ApJ 272, 317). The distance to the quoted one is what an honest background costs.",
     "degrees of freedom": "How well the scatter of the closure is known. Few pseudo signal regions know it badly, and Student's t has longer tails then.",
     "overdispersion": "Variance of the counts over Poisson's. Folds that select for each other's fluctuations raise it, averages over fold splits lower it.",

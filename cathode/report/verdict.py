@@ -156,6 +156,7 @@ def _cross_checks(h: HuntResult) -> Light:
     others = {
         "a mass fit without template": c.z_mass_fit,
         "classifiers that learn from lower folds only": c.z_sequential,
+        "conformal p-values against recorded sidebands": c.z_conformal,
     }
     measured = {name: value for name, value in others.items() if value is not None}
     if not measured:

@@ -110,7 +110,7 @@ def test_a_run_leaves_the_promised_results(done):
     for hunt in summary["hunts"]:
         assert keys <= set(hunt)
         assert set(hunt["sigma"]) == {"template", "initialisation", "bootstrap", "non_closure", "total"}
-        assert {"z_slide", "z_classical", "z_li_ma", "z_pyhf", "z_mass_fit", "z_sequential"} == set(
+        assert {"z_slide", "z_classical", "z_li_ma", "z_pyhf", "z_mass_fit", "z_sequential", "z_conformal"} == set(
             hunt["cross_checks"]
         )
         if hunt["method"] != "supervised" and hunt["eps_bkg"] == 0.1:
@@ -138,7 +138,7 @@ def test_a_run_leaves_the_promised_results(done):
 
 
 def test_the_call_says_the_same_to_the_last_digit(done):
-    """`cathode.hunt` on a DataFrame, in other processes and in this one, against the workflow's files."""
+    """`cathode.hunt` on arrays and on a file, in this process and in others, against the workflow's files."""
     summary: Summary = io.read(done / "results" / "toy" / "summary.json", Summary)
     keys = {
         "mass": "m", "features": CONFIG["data"]["features"], "label": "label", "window": (2800, 3200), "range": (2000, 5000),
@@ -149,7 +149,6 @@ def test_the_call_says_the_same_to_the_last_digit(done):
     }  # fmt: skip
     table = pd.read_parquet(done / "events.parquet")
     for given, cores in (
-        (table, 2),
         ({name: table[name].to_numpy() for name in table}, 1),
         (done / "events.parquet", 2),
     ):
@@ -346,9 +345,12 @@ rule paper:
         "--cores",
         "2",
     ]
-    run = subprocess.run([*command, "paper"], capture_output=True, text=True, check=False)
+    plan = subprocess.run([*command, "paper", "--dry-run"], capture_output=True, text=True, check=False)
+    jobs = planned(plan.stdout + plan.stderr)
+    assert jobs["paper"] == jobs["cathode_report"] == 1, plan.stderr[-2000:]
+    run = subprocess.run([*command, "paper", "--until", "cathode_score"], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr[-3000:]
-    assert "report.html" in (tmp_path / "paper.txt").read_text()
+    assert (tmp_path / "results" / "toy" / "m3000" / "cwola" / "scores.npz").exists()
 
 
 CALIBRATION = {
