@@ -25,7 +25,7 @@ def test_the_gpu_script_runs_whole_and_small(tmp_path):
     assert found["machine"]["device"] == "cpu"
     assert found["tests"]["exit_code"] == 0
     assert "passed" in found["tests"]["said"]
-    trained = [entry for name, entry in found.items() if ", 4000 events" in name]
+    trained = [entry for name, entry in found.items() if ", 1500 events" in name]
     assert len(trained) == 2 + 2 + 2 + 1  # densities with one and with four members, one network
     for entry in trained:
         assert 0.2 < entry["faster"] < 5  # one core beside one core: the scaling is right
