@@ -231,6 +231,7 @@ def counting_input(
         non_closure=e.non_closure.mu_error if e.non_closure else 0.0,
         scatter=e.scatter,
         nu=e.nu,
+        z=e.z(),
         sideband_ratio=ratio,
         sideband_error=error,
         systematics=tuple(systematics.items()),

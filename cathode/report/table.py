@@ -130,6 +130,7 @@ def _counting(row: pd.Series[Any]) -> Counting:
         non_closure=float(np.sqrt(max(0.0, relative("error_non_closure") ** 2 - scatter**2))),
         scatter=scatter,
         nu=float(nu) if np.isfinite(nu) else np.inf,
+        z=float(row["z"]) if np.isfinite(row["z"]) else 3.0,
         sideband_ratio=float(row["expected_in_region"] / row["in_region"]),
         sideband_error=float(row["expected_in_region_error"] / row["expected_in_region"]),
         systematics=(("systematics", float(row["signal_systematics"])),) if row["signal_systematics"] > 0 else (),

@@ -27,6 +27,7 @@ class Counting:
         initialisation, bootstrap, non_closure: relative (log) standard deviations that are known.
         scatter: that of the non-closure from region to region.
         nu: degrees of freedom of the scatter.
+        z: standard deviations where the test needs the tail of the scatter: those of the primary significance.
         sideband_ratio, sideband_error: background that the sidebands' mass fit expects in the signal region over the events
             there, and its relative standard deviation; 1 and 0 where it is not used.
         systematics: relative (log) standard deviations of the signal's size, by name.
@@ -41,6 +42,7 @@ class Counting:
     non_closure: float
     scatter: float
     nu: float
+    z: float = 3.0
     sideband_ratio: float = 1.0
     sideband_error: float = 0.0
     systematics: tuple[tuple[str, float], ...] = ()
@@ -67,7 +69,8 @@ def build_workspace(c: Counting) -> dict[str, Any]:
     """The pyhf workspace of one counting experiment.
 
     The signal has sqrt(n_bkg) events at mu = 1. Nuisances: `gen_stat` (Poisson count of the reference sample, shapesys), and
-    log-normal `ens_init`, `boot_train`, `nonclosure` and `scatter` (normsys), the last inflated by `student_inflation` at 3 sigma.
+    log-normal `ens_init`, `boot_train`, `nonclosure` and a scatter (normsys), which `student_inflation` makes as wide as Student's tail is where it is
+    needed: `scatter_test` at the significance `z` (from 1 to 8), `scatter` at the 1.645 of a 95 % limit. Each measurement has one of them, the other is fixed at 0.
     `boot_train` has one name in all windows: the same bootstrap weights underlie them. So has each of the `systematics` of the signal.
 
     Two measurements. `hunt`, the first, tests for background alone: then all events of the signal region are background,
@@ -82,11 +85,16 @@ def build_workspace(c: Counting) -> dict[str, Any]:
         (f"ens_init_{c.name}", c.initialisation),
         ("boot_train", c.bootstrap),
         (f"nonclosure_{c.name}", c.non_closure),
-        (f"scatter_{c.name}", c.scatter * student_inflation(c.nu)),
+        (f"scatter_test_{c.name}", c.scatter * student_inflation(c.nu, min(max(abs(c.z), 1.0), 8.0))),
+        (f"scatter_{c.name}", c.scatter * student_inflation(c.nu, float(normal_isf(0.05)))),
     ):
         if sigma > 0:
             modifiers.append(normsys(name, min(sigma, 5.0)))
     hunt: list[dict[str, Any]] = []
+    limit: list[dict[str, Any]] = []
+    if c.scatter > 0:
+        hunt.append({"name": f"scatter_{c.name}", "fixed": True})
+        limit.append({"name": f"scatter_test_{c.name}", "fixed": True})
     if c.sideband_error > 0:
         name = f"sb_norm_{c.name}"
         modifiers.append(normsys(name, c.sideband_error))
@@ -111,7 +119,7 @@ def build_workspace(c: Counting) -> dict[str, Any]:
         "observations": [{"name": c.name, "data": [float(c.n_obs if c.n_obs is not None else c.n_bkg)]}],
         "measurements": [
             {"name": "hunt", "config": {"poi": "mu", "parameters": [mu, *hunt]}},
-            {"name": "yield", "config": {"poi": "mu", "parameters": [mu]}},
+            {"name": "yield", "config": {"poi": "mu", "parameters": [mu, *limit]}},
         ],
         "version": "1.0.0",
     }

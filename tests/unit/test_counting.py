@@ -165,11 +165,13 @@ def test_the_pyhf_workspace_has_separate_nuisances_and_a_signed_significance():
         f"ens_init_{c.name}",
         "boot_train",
         f"nonclosure_{c.name}",
+        f"scatter_test_{c.name}",
         f"scatter_{c.name}",
     ]
     sizes = {m["name"]: m["data"]["hi"] for m in workspace["channels"][0]["samples"][1]["modifiers"][1:]}
     assert np.log(sizes[f"nonclosure_{c.name}"]) == pytest.approx(0.03)
-    assert np.log(sizes[f"scatter_{c.name}"]) == pytest.approx(0.04 * student_inflation(11))
+    assert np.log(sizes[f"scatter_test_{c.name}"]) == pytest.approx(0.04 * student_inflation(11, 3.0))
+    assert np.log(sizes[f"scatter_{c.name}"]) == pytest.approx(0.04 * student_inflation(11, norm.isf(0.05)))
     excess = z_pyhf(workspace)
     statistical = li_ma(240, 2000, 2000 / 130)
     assert 0 < excess < statistical

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, counting
 from independent import z_profile_counts
 
-from cathode.stats.counting import li_ma
+from cathode.stats.counting import li_ma, p_predictive, z_value
 from cathode.stats.workspace import build_workspace, upper_limit, z_pyhf
 
 LARGE = counting(400.0, 100.0, 1e6)
@@ -96,3 +96,36 @@ def test_systematics_of_the_signal_weaken_the_limit_and_never_the_test():
         seen = limit * np.exp(error * rng.standard_normal(n))
         cls = np.mean(rng.poisson(b + seen) <= 130) / np.mean(rng.poisson(b) <= 130)
         assert cls == pytest.approx(0.05, abs=0.02)
+
+
+SCATTERED = [
+    (190, 100.0, 2000.0, 0.03, 0.06, 11),
+    (300, 100.0, 2000.0, 0.03, 0.06, 11),
+    (320, 100.0, 2000.0, 0.03, 0.1, 20),
+    (60, 10.0, 200.0, 0.05, 0.2, 20),
+]
+
+
+@pytest.mark.parametrize(("n", "b", "m", "sigma", "scatter", "nu"), SCATTERED)
+def test_a_test_has_the_tail_of_the_scatter_where_its_significance_is(n, b, m, sigma, scatter, nu):
+    """q0 with a Gaussian as wide as Student's tail at the primary's own significance is a check of it; as wide as at 3 standard deviations it is none."""
+    z = z_value(p_predictive(n, m, m / b, mu=0.0, sigma=sigma, scatter=scatter, nu=nu))
+    c = counting(float(n), b, m, non_closure=sigma, scatter=scatter, nu=nu)
+    assert z > 4.5
+    assert z_pyhf(build_workspace(dataclasses.replace(c, z=z))) == pytest.approx(z, abs=0.45)
+    assert z_pyhf(build_workspace(dataclasses.replace(c, z=3.0))) > z + 0.7
+
+
+@pytest.mark.parametrize("z", [0.3, 6.0])
+def test_a_limit_has_the_tail_of_the_scatter_where_limits_are(z):
+    """Against marginal toys with Student's scatter; whatever the significance of the test."""
+    n, b, m, sigma, scatter, nu = 105, 100.0, 2000.0, 0.03, 0.06, 11
+    c = counting(float(n), b, m, non_closure=sigma, scatter=scatter, nu=nu)
+    limit, _ = upper_limit(build_workspace(dataclasses.replace(c, z=z)))
+    rng = np.random.default_rng(1)
+    toys = 400_000
+    seen = (
+        b * np.exp(sigma * rng.standard_normal(toys) + scatter * rng.standard_t(nu, toys)) * rng.gamma(m, 1 / m, toys)
+    )
+    cls = np.mean(rng.poisson(seen + limit) <= n) / np.mean(rng.poisson(seen) <= n)
+    assert cls == pytest.approx(0.05, abs=0.01)
