@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
+import cabinetry
 import numpy as np
 import pyhf
 import pytest
@@ -129,3 +130,25 @@ def test_a_limit_has_the_tail_of_the_scatter_where_limits_are(z):
     )
     cls = np.mean(rng.poisson(seen + limit) <= n) / np.mean(rng.poisson(seen) <= n)
     assert cls == pytest.approx(0.05, abs=0.01)
+
+
+def test_cabinetry_reads_fits_and_ranks_it():
+    """Whoever publishes with cabinetry finds our significance, the yield, and what each uncertainty is worth in events."""
+    c = counting(
+        240.0, 130.0, 2000.0, initialisation=0.01, bootstrap=0.03, non_closure=0.05, scatter=0.04, nu=11, sideband=(0.98, 0.01)
+    )  # fmt: skip
+    workspace = build_workspace(dataclasses.replace(c, systematics=(("luminosity", 0.02),)))
+    cabinetry.workspace.validate(workspace)
+    found = cabinetry.fit.significance(*cabinetry.model_utils.model_and_data(workspace))
+    assert found.observed_significance == pytest.approx(z_pyhf(workspace), abs=1e-4)
+    measured = workspace | {"measurements": workspace["measurements"][::-1]}
+    assert measured["measurements"][0]["name"] == "yield"
+    model, data = cabinetry.model_utils.model_and_data(measured)
+    fit = cabinetry.fit.fit(model, data)
+    events = np.sqrt(c.n_bkg)  # of mu = 1
+    assert fit.bestfit[fit.labels.index("mu")] * events == pytest.approx(240 - 0.98 * 130, abs=0.3)
+    ranked = cabinetry.fit.ranking(model, data, fit_results=fit)
+    impact = dict(zip(ranked.labels, ranked.prefit_up * events, strict=True))
+    assert impact["nonclosure_c"] == pytest.approx(-0.98 * 130 * np.expm1(0.05), rel=0.02)
+    assert impact["boot_train"] == pytest.approx(-0.98 * 130 * np.expm1(0.03), rel=0.02)
+    assert impact["scatter_test_c"] == 0  # of the other measurement
