@@ -18,6 +18,7 @@ from cathode.artefacts import artefact
 from cathode.events import Intake
 from cathode.spectrum.mass_fit import MassFit, Sculpting
 from cathode.stats.counting import GenerativeHunt
+from cathode.stats.joint import Joint
 from cathode.usage import Timing
 
 Array = NDArray[np.float64]
@@ -378,9 +379,11 @@ class HuntResults:
 
     Attributes:
         entries: in the order of the working points; `truth` is null here.
+        joint: all of them in one test; null when blind and for methods that are no search.
     """
 
     entries: tuple[HuntResult, ...]
+    joint: Joint | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -439,6 +442,8 @@ class WindowSignificance:
         z: the same in standard deviations.
         trials: hunts counted: methods x working points.
         trials_effective: independent ones that come to the same.
+        p_joint: all working points of each method in one test, the smallest after the trials of methods (Sidak); null where there is none.
+        z_joint: the same in standard deviations.
         p_combined: with the count of the window before any selection, by Fisher's product of both p-values; null where the mass fit gives none.
         z_combined: the same in standard deviations.
     """
@@ -452,6 +457,8 @@ class WindowSignificance:
     z: float
     trials: int
     trials_effective: float
+    p_joint: float | None
+    z_joint: float | None
     p_combined: float | None
     z_combined: float | None
 

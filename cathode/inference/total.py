@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from cathode.results import Excess, GlobalSignificance, HuntResult, Inclusive, W
 from cathode.seeds import derive_seed
 from cathode.spectrum.mass_fit import z_profile
 from cathode.stats.counting import fisher, sidak, z_value
+from cathode.stats.joint import Joint
 from cathode.stats.tails import normal_sf
 from cathode.stats.trials import p_smallest, sidak_trials
 
@@ -43,10 +45,11 @@ def window_significances(
     entries: Sequence[HuntResult],
     passing: Sequence[Passing] = (),
     inclusive: Sequence[Inclusive] = (),
+    joint: Mapping[tuple[str, str], Joint | None] = MappingProxyType({}),
     *,
     seed: int = 0,
 ) -> tuple[WindowSignificance, ...]:
-    """One number per window: `global_significance` of its own hunts; none when blind.
+    """One number per window: `global_significance` of its own hunts; none when blind. `joint`: by window and method.
 
     And together with its count before any selection, by Fisher's method: -2 ln(p_1 p_2) is chi-squared with four degrees of freedom, so that
     p = p_1 p_2 (1 - ln p_1 p_2). Source: Fisher, Statistical Methods for Research Workers (1932), section 21.1. It takes both for independent: the hunts ask how many of
@@ -60,6 +63,8 @@ def window_significances(
             continue
         best, p = _smallest(mine, passing, derive_seed(seed, name))
         of_all = known[name].p if name in known else None
+        together = [t.p for m in dict.fromkeys(e.method for e in mine) if (t := joint.get((name, m))) is not None]
+        p_joint = sidak(min(together), len(together)) if together else None
         both = None if of_all is None else fisher(p, of_all)
         out.append(
             WindowSignificance(
@@ -72,6 +77,8 @@ def window_significances(
                 z=z_value(p),
                 trials=len(mine),
                 trials_effective=sidak_trials(_p(best), p),
+                p_joint=p_joint,
+                z_joint=None if p_joint is None else z_value(p_joint),
                 p_combined=both,
                 z_combined=None if both is None else z_value(both),
             )

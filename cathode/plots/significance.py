@@ -168,7 +168,10 @@ def scan(hunts: Sequence[HuntResult], summary: Summary) -> Drawing:
         | {"limit": dataclasses.asdict(h.limit) if h.limit else None}
         for h in hunts
     ]
-    windows = [{"signal_region": w.signal_region, "p": w.p, "p_combined": w.p_combined} for w in summary.windows]
+    windows = [
+        {"signal_region": w.signal_region, "p": w.p, "p_joint": w.p_joint, "p_combined": w.p_combined}
+        for w in summary.windows
+    ]
     numbers = {"hunts": rows, "windows": windows, "trials": summary.trials_effective, "z_global": summary.z_global}
     numbers["searches"] = [m for m in dict.fromkeys(h.method for h in hunts) if not is_reference(m)]
     return drawing("scan", "scan", numbers)
@@ -222,6 +225,8 @@ def _draw_windows(ax: Axes, windows: list[dict[str, Any]], bottom: float) -> Non
     half = [(w["signal_region"][1] - w["signal_region"][0]) / 2 for w in windows]
     own, both = array([w["p"] for w in windows]), array([w["p_combined"] for w in windows])
     ax.errorbar(x, own, xerr=half, fmt="o-", ms=4.5, lw=1.4, elinewidth=0.6, color="black", label="by features")
+    joint = array([w.get("p_joint") for w in windows])
+    ax.plot(x, joint, "D-.", ms=4, lw=1, color="#0072B2", label="all working points together")
     ax.plot(x, both, "s--", ms=4, lw=1, mfc="none", color="#777777", label="with the inclusive count")
     ax.set(yscale="log", ylabel="p-value of the window", ylim=(bottom, 1))
     _sigma_lines(ax, bottom)

@@ -9,6 +9,7 @@ GLOSSARY = {
     "local": "The probability that background alone gives this count or a higher one in this one hunt, in σ.",
     "global": "The same after the number of hunts that were looked at (windows × methods × working points): the chance that any of them is as significant, by toys of counts that share events as these hunts do.",
     "trials": "The smallest p-value of a window's methods and working points, as the chance that any of them is as small. Hunts that share events are worth fewer trials.",
+    "joint": "All working points of a method in one test: events are weighted by the tightest working point that they pass, with weights declared beforehand.",
     "together": "By features and inclusive, by Fisher's product of both p-values: one counts how many events pass, the other how many there are, which is taken for independent.",
     "expected": "Background events behind the selection, shifted by the measured mean bias, with every uncertainty in ±.",
     "closure": "The whole chain in regions without signal, other windows among them: observed over predicted is the bias of the method, and its scatter an uncertainty.",

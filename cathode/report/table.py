@@ -107,7 +107,9 @@ class ScanTable:
         ]
         searches = list(dict.fromkeys(r["method"] for r in rows if r["search"]))
         regions = {r["window"]: (float(r["low"]), float(r["high"])) for r in rows}
-        windows = {r["window"]: {"p": r["p_window"], "p_combined": r["p_combined"]} for r in rows}
+        windows = {
+            r["window"]: {"p": r["p_window"], "p_joint": r["p_joint"], "p_combined": r["p_combined"]} for r in rows
+        }
         of_windows = [{"signal_region": regions[name]} | p for name, p in windows.items()]
         trials = float(rows[0]["trials_effective"])
         return drawing("scan", "scan", {"hunts": hunts, "windows": of_windows, "trials": trials, "searches": searches})

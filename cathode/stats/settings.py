@@ -86,6 +86,8 @@ class StatisticsSettings:
         scatter_floor: standard deviation that the bias of a method has from region to region at least, in the log, as pairs of working point and
             floor, between which it goes as a power. Non-closure that the pseudo signal regions are too few to see is covered up to there, and only
             to there (docs/method.md).
+        joint_weights: of an event in the test of all working points together, by the tightest one that it passes; pairs of working point and weight, between
+            which it goes as a power. Fixed beforehand: any weights give a valid p-value, good ones a small one (docs/method.md).
         link_working_points: let working points that count many events say, too, what the mean bias is behind those that count few: it changes from one to
             the next by steps of the size of `scatter_floor`. Without it each is measured alone.
         shift: `always` multiplies the background by the measured mean closure ratio; `positive` only if that raises it.
@@ -99,6 +101,7 @@ class StatisticsSettings:
 
     overdispersion: float | Literal["calibrated"] = within(1.0, 1, 100)
     scatter_floor: tuple[tuple[float, float], ...] = ((0.1, 0.02), (0.01, 0.05), (0.001, 0.15))
+    joint_weights: tuple[tuple[float, float], ...] = ((0.1, 0.05), (0.01, 0.4), (0.001, 1.0))
     link_working_points: bool = True
     shift: Literal["always", "positive"] = "always"
     limits: bool = True
@@ -109,13 +112,11 @@ class StatisticsSettings:
 
     def floor(self, eps_bkg: float) -> float:
         """The declared scatter at a working point: a power of it between neighbouring declared ones, and beyond the outermost."""
-        declared = sorted(self.scatter_floor)
-        if len(declared) == 1 or min(floor for _, floor in declared) == 0:
-            return min(declared, key=lambda pair: abs(math.log(pair[0] / eps_bkg)))[1]
-        inner = [eps for eps, _ in declared[1:-1]]
-        k = bisect.bisect_right(inner, eps_bkg)
-        (a, low), (b, high) = declared[k], declared[k + 1]
-        return float(low * (high / low) ** (math.log(eps_bkg / a) / math.log(b / a)))
+        return _between(self.scatter_floor, eps_bkg)
+
+    def joint_weight(self, eps_bkg: float) -> float:
+        """The weight of a working point in the joint test, likewise."""
+        return _between(self.joint_weights, eps_bkg)
 
     def applied_shift(self, mean: float) -> float:
         """The log-shift of the background that a measured mean non-closure becomes."""
@@ -138,6 +139,16 @@ class StatisticsSettings:
                 f"statistics.scatter_floor: found {[list(pair) for pair in self.scatter_floor]}, expected pairs of a working point in (0, 1), each once, "
                 "and a standard deviation of 0 to 5, e.g. [[0.01, 0.05]]"
             )
+        weights = [w for _, w in self.joint_weights]
+        if (
+            not weights
+            or len({eps for eps, _ in self.joint_weights}) < len(weights)
+            or not all(0 < eps < 1 and 0 < w <= 1000 for eps, w in self.joint_weights)
+        ):
+            raise ConfigError(
+                f"statistics.joint_weights: found {[list(pair) for pair in self.joint_weights]}, expected pairs of a working point in (0, 1), each once, "
+                "and a weight above 0 and up to 1000, e.g. [[0.1, 0.05], [0.001, 1]]"
+            )
         for name, sigma in self.systematics.items():
             if not re.fullmatch(r"[A-Za-z]\w*", name) or name.startswith(_TAKEN):
                 raise ConfigError(
@@ -148,3 +159,14 @@ class StatisticsSettings:
                     f"statistics.systematics.{name}: found {sigma:g}, expected a relative standard deviation above 0 and up to 1"
                 )
         check_ranges(self, "statistics")
+
+
+def _between(pairs: tuple[tuple[float, float], ...], eps_bkg: float) -> float:
+    """A value that is declared at working points, at another one: a power between neighbouring ones, and beyond the outermost."""
+    declared = sorted(pairs)
+    if len(declared) == 1 or min(value for _, value in declared) == 0:
+        return min(declared, key=lambda pair: abs(math.log(pair[0] / eps_bkg)))[1]
+    inner = [eps for eps, _ in declared[1:-1]]
+    k = bisect.bisect_right(inner, eps_bkg)
+    (a, low), (b, high) = declared[k], declared[k + 1]
+    return float(low * (high / low) ** (math.log(eps_bkg / a) / math.log(b / a)))

@@ -36,6 +36,7 @@ def summarise(
             evaluated = known.get((entry.window, entry.method))
             flags = entry.flags + (_QUICK if config.quick else ())
             entries.append(dataclasses.replace(entry, truth=evaluated[i] if evaluated else None, flags=flags))
+    joint = {(group.entries[0].window, group.entries[0].method): group.joint for group in hunts if group.entries}
     seed, inclusive = derive_seed(config.seed, "trials"), inclusive_excess(entries)
     total = global_significance(entries, passing, seed=seed)
     summary = Summary(
@@ -46,7 +47,7 @@ def summarise(
         n_events=intake.kept,
         intake=intake,
         blind=config.blind,
-        windows=window_significances(entries, passing, inclusive, seed=seed),
+        windows=window_significances(entries, passing, inclusive, joint, seed=seed),
         inclusive=inclusive,
         excesses=merge_excesses(entries),
         hunts=tuple(entries),

@@ -20,7 +20,7 @@ from cathode.schema import dataclasses_in
 
 CLASSES = list(dataclasses_in(Config))
 # numbers whose range is that of others: edges and lists, each checked where it stands
-ELSEWHERE = {"range", "signal_regions", "working_points", "strengths", "daughters", "scatter_floor"}
+ELSEWHERE = {"range", "signal_regions", "working_points", "strengths", "daughters", "scatter_floor", "joint_weights"}
 
 
 def is_number(hint: object) -> bool:
