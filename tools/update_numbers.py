@@ -141,6 +141,13 @@ def calibration() -> str:
     verdict = (
         "uniform" if t["verdict"]["passes"] else "on the safe side" if t["verdict"]["conservative"] else "not uniform"
     )
+    joint = []
+    for method in dict.fromkeys(j["method"] for j in null["joint"]):
+        mine = [j for j in null["joint"] if j["method"] == method]
+        p = [value for j in mine for value in j["p"]]
+        worst = min(mine, key=lambda j: j["ks_p"])
+        below = ", ".join(f"{100 * sum(v < cut for v in p) / len(p):.1f} % below {cut}" for cut in (0.05, 0.01))
+        joint.append(f"{NAMES[method]} {below} (smallest KS p {worst['ks_p']:.2g}, {worst['window']})")
     of_windows = [
         f"{w['window']} KS p {w['ks_p']:.2g}, {100 * w['share_below_5_percent']:.0f} % below 0.05" for w in t["windows"]
     ]
@@ -157,6 +164,7 @@ def calibration() -> str:
         f"{null['n_toys']} scans of {n_windows} overlapping windows, without signal:\n\n{_table(head, rows)}\n\nThe global p-value of {t['hunts']} hunts is "
         f"{verdict}: KS p {t['verdict']['ks_p']:.2g}, below 0.05 in {100 * t['verdict']['share_below_5_percent']:.0f} % of the scans, the smallest "
         f"{min(t['p_global']):.2g} ({min(t['p_sidak']):.2g} by Šidák; which events hunts share is measured in {t['n_shared']} of the scans). "
+        f"All working points in one test: {'; '.join(joint)}. "
         f"By their smallest p-values the hunts are worth {t['effective']:.0f} independent ones. One number per window: {'; '.join(of_windows)}."
     )
 

@@ -15,6 +15,7 @@ from cathode.calibration.results import (
     ClassifierExperiments,
     CrossSection,
     EfficiencyPoint,
+    JointVerdict,
     Measured,
     NullMeasured,
     PseudoExperiment,
@@ -39,7 +40,7 @@ from cathode.calibration.verdicts import (
     uniformity,
 )
 from cathode.classifier.methods import searches
-from cathode.inference.background import combine
+from cathode.inference.background import BackgroundEstimate, combine, joint_test
 from cathode.inference.closure import known_overdispersion, link_points
 from cathode.inference.shared import correlate
 from cathode.results import HuntResults, Overdispersion, OverdispersionTable
@@ -144,6 +145,7 @@ def measure_calibration(
             n_toys=len({e.toy for e in null}),
             verdicts=tuple(verdicts),
             trials=together,
+            joint=_joint(experiments, overdispersion, working_points, statistics),
             p_local=tuple(e.p_local for e in null),
             experiments=tuple(null),
         ),
@@ -156,6 +158,42 @@ def measure_calibration(
             pull_sd=first.pull_sd if first else None,
         ),
     )
+
+
+def _joint(
+    experiments: Sequence[PseudoExperiments],
+    overdispersion: Overdispersion | None,
+    working_points: tuple[float, ...],
+    statistics: StatisticsSettings,
+) -> tuple[JointVerdict, ...]:
+    """All working points of each window and method in one test, of pseudo-experiments without signal."""
+    p: dict[tuple[str, str], list[float]] = {}
+    for x in (x for part in experiments for x in part.experiments if x.strength is None):
+        points = [e for e, _ in _estimates(x, overdispersion, working_points, statistics)]
+        found = joint_test(points, statistics, name=f"{x.window} {x.toy}")
+        if found is not None:
+            p.setdefault((x.window, x.method), []).append(found.p)
+    return tuple(
+        JointVerdict(window=window, method=method, p=tuple(values), **vars(uniformity(values)))
+        for (window, method), values in p.items()
+    )
+
+
+def _estimates(
+    x: PseudoExperiment,
+    measured: Overdispersion | None,
+    working_points: tuple[float, ...],
+    statistics: StatisticsSettings,
+) -> list[tuple[BackgroundEstimate, float]]:
+    """The background behind every working point of a pseudo-experiment, with the overdispersion at its size, and the signal that passes."""
+    table = measured.at_experiments if measured else None
+    known = known_overdispersion(table, x.method, working_points, statistics)
+    closures = link_points([p.with_overdispersion(v) for p, v in zip(x.closure, known, strict=True)], statistics)
+    layout = (x.n_bootstraps, x.n_seeds)
+    return [
+        (combine(x.method, counts, layout, closure, statistics, v), passing)
+        for counts, closure, passing, v in zip(x.counts, closures, x.n_signal_passing, known, strict=True)
+    ]
 
 
 def _trials(null: Sequence[NullMeasured], shared: Sequence[SharedEvents]) -> Trials:
@@ -210,14 +248,10 @@ def _measure(
     working_points: tuple[float, ...],
     statistics: StatisticsSettings,
 ) -> list[Measured]:
-    """What a pseudo-experiment says behind every working point, with the overdispersion at its size."""
-    table = measured.at_experiments if measured else None
-    known = known_overdispersion(table, x.method, working_points, statistics)
+    """What a pseudo-experiment says behind every working point."""
     out: list[Measured] = []
-    closures = link_points([p.with_overdispersion(v) for p, v in zip(x.closure, known, strict=True)], statistics)
-    for counts, closure, passing_signal, v in zip(x.counts, closures, x.n_signal_passing, known, strict=True):
-        e = combine(x.method, counts, (x.n_bootstraps, x.n_seeds), closure, statistics, v)
-        p = e.p_value()
+    for e, passing_signal in _estimates(x, measured, working_points, statistics):
+        counts, p = e.counts, e.p_value()
         common = Measured(
             toy=x.toy,
             window=x.window,

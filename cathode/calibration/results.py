@@ -237,6 +237,17 @@ class WindowVerdict(Uniformity):
 
 
 @dataclass(frozen=True, kw_only=True)
+class JointVerdict(WindowVerdict):
+    """The same of the test of all working points of one method.
+
+    Attributes:
+        method: name of the method.
+    """
+
+    method: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trials:
     """Hunts of a pseudo-experiment.
 
@@ -268,6 +279,7 @@ class BackgroundOnly:
         n_toys: pseudo-experiments.
         verdicts: per window, method and working point.
         trials: all hunts of a pseudo-experiment together.
+        joint: all working points of each window and method in one test.
         p_local: all p-values.
         experiments: every measurement.
     """
@@ -275,6 +287,7 @@ class BackgroundOnly:
     n_toys: int
     verdicts: tuple[Verdict, ...]
     trials: Trials
+    joint: tuple[JointVerdict, ...]
     p_local: tuple[float, ...]
     experiments: tuple[NullMeasured, ...]
 

@@ -14,7 +14,9 @@ from cathode.events import Role
 from cathode.inference.closure import Closure, ClosurePoint, known_overdispersion, link_points
 from cathode.inference.counts import PassingCounts, count_passing
 from cathode.results import AtScatter, Impacts, Overdispersion, Oversampling, Sigma, SignalYield, Stage
+from cathode.seeds import derive_seed
 from cathode.stats.counting import GenerativeHunt, generative_hunt, p_predictive, z_value
+from cathode.stats.joint import Behind, Joint, p_weighted
 from cathode.stats.random_effects import RandomEffects, spread
 from cathode.stats.settings import StatisticsSettings
 
@@ -325,6 +327,29 @@ def combine(
         generative=None,
         flags=tuple(flags),
     )
+
+
+def joint_test(points: Sequence[BackgroundEstimate], statistics: StatisticsSettings, *, name: str) -> Joint | None:
+    """All working points of one method in one test (`p_weighted`), with the weights that are declared; None without any. `name` seeds its integration."""
+    points = sorted(points, key=lambda e: -e.counts.eps_bkg)
+    if not points:
+        return None
+    weights = tuple(statistics.joint_weight(e.counts.eps_bkg) for e in points)
+    behind = [
+        Behind(
+            n=e.counts.n_obs,
+            b=e.counts.n_bkg,
+            m=e.counts.m,
+            mu=e.shift,
+            sigma=e.known_sigma,
+            scatter=e.scatter,
+            nu=e.nu,
+        )
+        for e in points
+    ]
+    # another seed moves it by a few thousandths of a standard deviation
+    p = p_weighted(behind, weights, step=points[0].counts.step, seed=derive_seed(0, "joint", name, points[0].method))
+    return Joint(eps_bkg=tuple(e.counts.eps_bkg for e in points), weights=weights, p=p, z=z_value(p))
 
 
 def half_ensembles(splits: Sequence[SplitScores], eps: float) -> GenerativeHunt | None:

@@ -14,7 +14,7 @@ from cathode.classifier.methods import find_method, is_reference
 from cathode.classifier.scores import MethodScores
 from cathode.density.ensemble import DensityEnsemble
 from cathode.events import Events
-from cathode.inference.background import BackgroundEstimate, Estimates
+from cathode.inference.background import BackgroundEstimate, Estimates, joint_test
 from cathode.inference.closure import Closure
 from cathode.inference.conformal import conformal_count
 from cathode.inference.counts import is_missed, passing_sideband
@@ -29,11 +29,9 @@ from cathode.results import (
     Reference,
     Workspace,
 )
-from cathode.seeds import derive_seed
 from cathode.spectrum.grid import MassGrid, on_grid
 from cathode.spectrum.mass_fit import BAD, MassFit, Sculpting, mass_fit, p_text, sculpting
 from cathode.stats.counting import li_ma, z_classical, z_value
-from cathode.stats.joint import Behind, Joint, p_weighted
 from cathode.stats.random_effects import RandomEffects
 from cathode.stats.settings import StatisticsSettings
 from cathode.stats.workspace import Counting, build_workspace, upper_limit, z_pyhf
@@ -82,33 +80,8 @@ def infer(
             entry = dataclasses.replace(entry, cross_checks=checks)
         entries.append(dataclasses.replace(entry, flags=entry.flags + flags))
         workspaces.append(workspace)
-    joint = None if is_reference(scores.method) else joint_test(estimates, statistics)
+    joint = None if is_reference(scores.method) else joint_test(estimates.points, statistics, name=estimates.window)
     return (HuntResults(tuple(entries), joint), *workspaces)
-
-
-def joint_test(estimates: Estimates, statistics: StatisticsSettings) -> Joint | None:
-    """All working points of one window and method in one test (`p_weighted`), with the weights that are declared; None without any."""
-    points = sorted(estimates.points, key=lambda e: -e.counts.eps_bkg)
-    if not points:
-        return None
-    weights = tuple(statistics.joint_weight(e.counts.eps_bkg) for e in points)
-    behind = [
-        Behind(
-            n=e.counts.n_obs,
-            b=e.counts.n_bkg,
-            m=e.counts.m,
-            mu=e.shift,
-            sigma=e.known_sigma,
-            scatter=e.scatter,
-            nu=e.nu,
-        )
-        for e in points
-    ]
-    seed = derive_seed(
-        0, "joint", estimates.window, estimates.method
-    )  # of integration points: a few thousandths of a standard deviation
-    p = p_weighted(behind, weights, step=points[0].counts.step, seed=seed)
-    return Joint(eps_bkg=tuple(e.counts.eps_bkg for e in points), weights=weights, p=p, z=z_value(p))
 
 
 def infer_blind(

@@ -28,10 +28,25 @@ def explain(summary: Summary, name: str | None = None, calibration: Calibration 
             before = z
         lines += [aligned(rows, left=1), ""]
     lines += [*derivation(h), ""] if h.reference else []
+    lines += [*of_window(summary, h), ""] if summary.windows else []
     for light in lights(summary, h, calibration):
         lines.append(f"{light.symbol} {light.name}: {light.sentence}")
         lines += [f"    {light.advice}"] if light.advice else []
     return "\n".join(lines)
+
+
+def of_window(summary: Summary, h: HuntResult) -> list[str]:
+    """What the window of a hunt says as a whole."""
+    w = next((w for w in summary.windows if w.window == h.window), None)
+    if w is None:
+        return []
+    several = w.trials > 1
+    said = [
+        f"{w.z:.2f}σ after {w.trials} hunts of {w.window}" if several else f"{w.z:.2f}σ, the only hunt of {w.window}"
+    ]
+    said += [f"{w.z_joint:.2f}σ with all working points in one test"] if several and w.z_joint is not None else []
+    said += [f"{w.z_combined:.2f}σ together with the inclusive count"] if w.z_combined is not None else []
+    return [f"the window: {', '.join(said)}"]
 
 
 def stages(summary: Summary, h: HuntResult, *, trials: bool) -> list[tuple[str, float]]:

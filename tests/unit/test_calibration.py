@@ -86,6 +86,8 @@ def test_every_window_has_its_verdict_and_the_scan_its_global_p_value():
     assert null.trials.verdict.conservative
     assert [w.window for w in null.trials.windows] == ["m3000", "m3500", "m3600"]
     assert null.trials.windows[1].p == tuple(e.p_mid for e in null.experiments if e.window == "m3500")
+    assert [(j.window, j.method, j.n) for j in null.joint] == [(w, "cathode", 300) for w in ("m3000", "m3500", "m3600")]
+    assert null.joint[1].p == tuple(e.p_local for e in null.experiments if e.window == "m3500")  # of one working point
 
 
 def test_events_that_hunts_share_make_the_global_p_value_uniform():

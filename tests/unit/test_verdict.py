@@ -110,7 +110,7 @@ def calibration(null: Verdict, fit: SignalFit | None = None, window: str = "m350
         variance=150.0,
     )  # fmt: skip
     return Calibration(
-        BackgroundOnly(n_toys=40, verdicts=(dataclasses.replace(null, window=window),), trials=TRIALS, p_local=(), experiments=(experiment,)),
+        BackgroundOnly(n_toys=40, verdicts=(dataclasses.replace(null, window=window),), trials=TRIALS, joint=(), p_local=(), experiments=(experiment,)),
         SignalResponse(fits=(fit,) if fit else (), efficiency=(), points=(), slope=None, pull_mean=None, pull_sd=None),
     )  # fmt: skip
 
@@ -242,6 +242,9 @@ def test_limits_and_explanations_name_the_hunt():
     with pytest.raises(Exception, match="found no limits"):
         describe_limits(summary(dataclasses.replace(GOOD, limit=None)))
     text = explain(summary(GOOD))
+    assert "the window: 5.37σ, the only hunt of m3500" in text
+    both = summary(GOOD, dataclasses.replace(GOOD, method="cwola", p_local=0.3, z_local=0.5))
+    assert "σ after 2 hunts of m3500, " in explain(both)
     assert "non-closure of the interpolation   5.40   -5.80" in text
     assert "number of hunts, 6                 5.10   -0.30" in text
     with pytest.raises(Exception, match=r"no hunt m3500_cathode_0\.1 \(did you mean m3500_cathode_0\.01\?\)"):
