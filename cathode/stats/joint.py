@@ -153,7 +153,9 @@ class _Model:
         """Rates `(..., K)` at `z` `(..., 3 K)`."""
         reference, known, h = np.split(z, 3, axis=-1)
         h = h @ self._estimated.T
-        student = np.where(self._nu < _LARGEST_NU, -np.sign(h) * stdtrit(self._nu, ndtr(-np.abs(h))), h)
+        student = np.where(
+            self._nu < _LARGEST_NU, -np.sign(h) * stdtrit(self._nu, np.maximum(ndtr(-np.abs(h)), 1e-300)), h
+        )
         bias = np.exp(np.clip(self._mu + self._sigma * (known @ self._known.T) + self._scatter * student, -20, 20))
         drawn = gammaincinv(self._m + 0.5, np.clip(ndtr(reference), 1e-300, 1 - 1e-16)) / self._m
         cumulative = np.cumsum((self._b * drawn)[..., ::-1], axis=-1)[..., ::-1] * bias
