@@ -25,7 +25,7 @@ from cathode.stats.tails import normal_sf
 CHECKS = {
     "z_sequential": ("sequential folds", "P"),
     "z_mass_fit": ("mass fit, no template", "v"),
-    "z_conformal": ("conformal, no density", "d"),
+    "z_conformal": ("conformal (stat. only)", "d"),
     "z_pyhf": ("pyhf $q_0$", "s"),
     "z_li_ma": ("Li–Ma (stat. only)", "^"),
     "z_slide": ("half ensembles (display)", "D"),
