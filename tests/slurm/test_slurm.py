@@ -209,14 +209,14 @@ def test_files_that_come_late_are_waited_for(slurm, profile, late_folder, monkey
         describe_cluster(profile)
     (late_folder / "Snakefile").write_text(LATE)
     hasty = submit(late_folder, profile, slurm, "hasty.log", "--latency-wait", "1", "--retries", "0")
-    assert hasty.wait(60) == 1
+    assert hasty.wait(180) == 1
     said = (late_folder / "hasty.log").read_text()
     assert re.search(r"rule late.*missing.*done\.txt", said, re.S), said
     shipped = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())["latency-wait"]
     for folder in (late_folder, late_folder.with_name("nodes")):
         (folder / "done.txt").unlink(missing_ok=True)
     patient = submit(late_folder, profile, slurm, "patient.log", "--latency-wait", str(shipped))
-    assert patient.wait(90) == 0, (late_folder / "patient.log").read_text()
+    assert patient.wait(240) == 0, (late_folder / "patient.log").read_text()
     assert (late_folder / "done.txt").read_text() == "written on a node\n"
 
 
@@ -239,19 +239,19 @@ def test_a_hunt_survives_every_fault_and_gives_the_bytes_of_a_local_run(slurm, p
 
     hunt += ["--set-resources", "prepare:mem_mb=250*attempt"]  # too little memory at first
     first = submit(there, profile, slurm, "first.log", *hunt)
-    killed = records.wait_for("fit_density", "RUNNING", 180)
+    killed = records.wait_for("fit_density", "RUNNING", 600)
     records.ask("scancel", killed["JobId"])
-    lost = records.wait_for("make_template", "RUNNING", 240)  # after the second fit
+    lost = records.wait_for("make_template", "RUNNING", 600)  # after the second fit
     records.ask("scontrol", "update", f"nodename={lost['NodeList']}", "state=down", "reason=test")
-    records.wait_for("score", "RUNNING", 240)
+    records.wait_for("score", "RUNNING", 600)
     first.send_signal(signal.SIGKILL)  # the submitting machine dies; its jobs run on
     first.wait()
     records.ask("scontrol", "update", f"nodename={lost['NodeList']}", "state=resume")
-    records.wait_until_idle(240)
+    records.wait_until_idle(600)
     subprocess.run([sys.executable, "-m", "snakemake", *hunt[:4], "--unlock"], cwd=there, env=slurm, check=True, capture_output=True)  # fmt: skip
     second = submit(there, profile, slurm, "second.log", *hunt)
-    assert second.wait(480) == 0, (there / "second.log").read_text()[-3000:]
-    assert slow.wait(240) == 0, (long / "log").read_text()[-3000:]
+    assert second.wait(1200) == 0, (there / "second.log").read_text()[-3000:]
+    assert slow.wait(600) == 0, (long / "log").read_text()[-3000:]
 
     # memory: refused with a message that names it, then run with more
     tries = sorted(records.of_rule("prepare"), key=lambda j: int(j["JobId"]))
@@ -282,7 +282,7 @@ def test_a_hunt_survives_every_fault_and_gives_the_bytes_of_a_local_run(slurm, p
     # short jobs that follow each other went through the queue as one
     assert any(j["Comment"].startswith("rule_results_conclude_plot_window") for j in records.jobs())
 
-    assert local.wait(240) == 0, (here / "log").read_text()[-3000:]
+    assert local.wait(600) == 0, (here / "log").read_text()[-3000:]
     expected, found = digests(here), digests(there)
     assert len(expected) > 25
     assert found == expected
