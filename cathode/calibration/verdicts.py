@@ -68,9 +68,9 @@ def uniformity(p: Sequence[float]) -> Uniformity:
     fails is on the safe side: no share is too large, and p-values are not too small by the one-sided test either. For counts
     use mid-p-values; those of small counts are discrete all the same.
     """
-    values = np.asarray(p, dtype=float)
     from scipy.stats import kstest  # a second that light steps need not pay
 
+    values = np.asarray(p, dtype=float)
     n, ks_p = len(values), float(kstest(values, "uniform").pvalue)
     below = {level: int((values < level).sum()) for level in (0.05, 0.01)}
     interval = {level: clopper_pearson(k, n) for level, k in below.items()}

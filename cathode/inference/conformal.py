@@ -70,15 +70,16 @@ def tilt(side: Array, inside: Array) -> tuple[Array, Array] | None:
     return weights(a, t), weights(a, own)
 
 
-def conformal_count(splits: Sequence[SplitScores], side: Array, inside: Array, eps: float) -> ConformalCount | None:
-    """Count p-values of at most `eps`, of scores and of the masses of sideband `(b,)` and signal-region events `(n,)`; None without scored sidebands on both sides."""
+def conformal_counts(
+    splits: Sequence[SplitScores], side: Array, inside: Array, working_points: Sequence[float]
+) -> list[ConformalCount | None]:
+    """Count p-values of at most each working point, of scores and of the masses of sideband `(b,)` and signal-region events `(n,)`; None without scored sidebands on both sides."""
     tilted = tilt(side, inside) if len(side) and len(inside) else None
     if tilted is None:
-        return None
+        return [None for _ in working_points]
     w, own = tilted
-    passing, share = [], np.zeros(len(side))
+    n_obs, share = np.zeros(len(working_points)), np.zeros((len(working_points), len(side)))
     for s in splits:
-        passing.append(0.0)
         for f in np.unique(s.fold):
             held, mine = s.side_fold == f, s.fold == f
             if not held.any():
@@ -88,9 +89,12 @@ def conformal_count(splits: Sequence[SplitScores], side: Array, inside: Array, e
             above = np.append(np.cumsum(weights[::-1])[::-1], 0.0)  # weight of the k-th event and all higher ones
             total = above[0]
             p = (above[np.searchsorted(scores, s.score[mine], side="left")] + own[mine]) / (total + own[mine])
-            passing[-1] += float((p <= eps).sum())
             at = above[np.searchsorted(scores, s.side_score[held], side="left")]
-            share[held] += (at <= eps * total) / len(splits)
-    g = w * share
-    m = float(g.sum() ** 2 / np.square(g).sum()) if g.any() else 0.0
-    return ConformalCount(n_obs=float(np.mean(passing)), n_bkg=eps * len(inside), m=m)
+            for k, eps in enumerate(working_points):
+                n_obs[k] += float((p <= eps).sum()) / len(splits)
+                share[k, held] += (at <= eps * total) / len(splits)
+    out: list[ConformalCount | None] = []
+    for eps, n, g in zip(working_points, n_obs, w * share, strict=True):
+        m = float(g.sum() ** 2 / np.square(g).sum()) if g.any() else 0.0
+        out.append(ConformalCount(n_obs=float(n), n_bkg=eps * len(inside), m=m))
+    return out

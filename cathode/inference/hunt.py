@@ -16,7 +16,7 @@ from cathode.density.ensemble import DensityEnsemble
 from cathode.events import Events
 from cathode.inference.background import BackgroundEstimate, Estimates, joint_test
 from cathode.inference.closure import Closure
-from cathode.inference.conformal import conformal_count
+from cathode.inference.conformal import conformal_counts
 from cathode.inference.counts import is_missed, passing_sideband
 from cathode.regions import Window, count_in_bins
 from cathode.results import (
@@ -67,20 +67,22 @@ def infer(
         flags += ("mass fit of the sidebands: no yield and no limit, which take the background from it",)
     side_mass = events.mass[events.at(scores.splits[0].side_row)]
     mass = events.mass[events.at(scores.splits[0].row)]
+    points = [point.counts.eps_bkg for point in estimates.points]
+    search = not is_reference(scores.method)
+    conformal = conformal_counts(scores.splits, side_mass, mass, points) if search else [None for _ in points]
     entries, workspaces = [], []
-    for point in estimates.points:
+    for point, counted in zip(estimates.points, conformal, strict=True):
         behind: tuple[MassFit | None, Sculpting | None] = (None, None)
         if len(side_mass):
             passes = passing_sideband(scores.splits, point.counts.eps_bkg)
             behind = fit_selected_spectrum(side_mass, passes, point.counts.n_obs, window, statistics)
-        entry, workspace = hunt_result(window, point, statistics, behind, expected, trusted=trusted)
-        if not is_reference(scores.method) and entry.cross_checks:
-            counted = conformal_count(scores.splits, side_mass, mass, point.counts.eps_bkg)
-            checks = dataclasses.replace(entry.cross_checks, z_conformal=counted.z if counted else None)
-            entry = dataclasses.replace(entry, cross_checks=checks)
+        z_conformal = counted.z if counted else None
+        entry, workspace = hunt_result(
+            window, point, statistics, behind, expected, trusted=trusted, z_conformal=z_conformal
+        )
         entries.append(dataclasses.replace(entry, flags=entry.flags + flags))
         workspaces.append(workspace)
-    joint = None if is_reference(scores.method) else joint_test(estimates.points, statistics, name=estimates.window)
+    joint = joint_test(estimates.points, statistics, name=estimates.window) if search else None
     return (HuntResults(tuple(entries), joint), *workspaces)
 
 
@@ -142,6 +144,7 @@ def hunt_result(
     expected: ExpectedEvents,
     *,
     trusted: bool = True,
+    z_conformal: float | None = None,
 ) -> tuple[HuntResult, Workspace]:
     """One hunt and its pyhf workspace, from its estimate, the spectrum `behind` the cut and the events `expected` before it.
 
@@ -197,6 +200,7 @@ def hunt_result(
             z_pyhf=z_workspace,
             z_mass_fit=fit.z if fit else None,
             z_sequential=e.sequential_z(),
+            z_conformal=z_conformal,
         ),
         generative_hunt=e.generative,
         limit=limit,

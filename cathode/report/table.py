@@ -13,7 +13,7 @@ import pandas as pd
 from cathode.errors import ArtefactError, FitError
 from cathode.inference.table import COLUMNS, LIMITS, WORDS, as_csv, hunts_frame
 from cathode.io import write_whole
-from cathode.results import Summary
+from cathode.results import Summary, hunt_name
 from cathode.stats.workspace import Counting, build_workspace, check_level, upper_limit
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _counting(row: pd.Series[Any]) -> Counting:
 
     nu, scatter = row["degrees_of_freedom"], float(np.nan_to_num(row["scatter"]))
     return Counting(
-        name=f"{row['window']}_{row['method']}_{row['eps_bkg']:g}",
+        name=hunt_name(row["window"], row["method"], row["eps_bkg"]),
         n_obs=float(row["observed"]),
         n_bkg=float(row["expected"]),
         m=max(float(row["reference_events"]), 1.0),
