@@ -7,7 +7,7 @@ import os
 import sys
 
 from cathode.commands.parser import parse
-from cathode.errors import CathodeError
+from cathode.errors import CathodeError, is_out_of_memory
 
 log = logging.getLogger("cathode")
 
@@ -29,16 +29,16 @@ def main(argv: list[str] | None = None) -> int:
     except CathodeError as error:
         print(f"cathode: {error}", file=sys.stderr)
         return 2
-    except (MemoryError, RuntimeError, ImportError) as error:
-        if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in _NO_MEMORY):
-            raise
-        allowed = f"{memory} MB" if memory else "the memory of this machine"
-        print(f"cathode: out of memory: expected {allowed} to be enough; ask for more (mem_mb)", file=sys.stderr)
-        return 3
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         return 141
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        allowed = f"{memory} MB" if memory else "the memory of this machine"
+        print(f"cathode: out of memory: expected {allowed} to be enough; ask for more (mem_mb)", file=sys.stderr)
+        return 3
 
 
 def _shield() -> None:
@@ -48,6 +48,3 @@ def _shield() -> None:
             os.environ[name] = "1"  # one thread per job: two that spin on a busy machine cost far more than they win
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
-
-
-_NO_MEMORY = ("memory", "failed to map segment")  # torch's words, and the linker's where a library does not fit

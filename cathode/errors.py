@@ -1,6 +1,7 @@
 """Everything that cathode raises on purpose. The command line turns these into one line and exit code 2."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -34,7 +35,23 @@ class FitError(CathodeError):
 def reason(error: Exception) -> str:
     """First line of what a library said of a file that it could not read; a damaged one may also ask for absurd memory."""
     said = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return f"{said} (out of memory: ask for more, unless it is damaged)" if isinstance(error, MemoryError) else said
+    return f"{said} (out of memory: ask for more, unless it is damaged)" if is_out_of_memory(error) else said
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says, in whatever words, that memory is not enough.
+
+    Python's own, torch's, the linker's where a library cannot be mapped, Arrow's where a thread cannot start, and the
+    interpreter's where it had no room left for the error.
+    """
+    words = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, SystemError) and "without exception set" in words)
+        or (isinstance(error, (RuntimeError, ImportError)) and ("memory" in words or "failed to map segment" in words))
+        or "failed to launch worker thread" in words
+    )
 
 
 def nearest(name: object, known: Iterable[object]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import re
 import subprocess
@@ -14,8 +15,8 @@ import torch
 import yaml
 from conftest import ROOT
 
-from cathode import numerics
-from cathode.errors import ConfigError
+from cathode import cli, numerics
+from cathode.errors import ConfigError, reason
 from cathode.report.render import render_timing
 from cathode.running.job import describe_job
 from cathode.running.slurm import (
@@ -126,11 +127,50 @@ def test_a_job_beyond_its_memory_ends_with_one_line_and_no_output(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("megabytes", [40, 400])
-def test_libraries_that_do_not_fit_end_with_one_line(megabytes):
-    """numpy, then pandas, cannot be mapped: the linker's message is none of memory."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        SystemError("error return without exception set"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        OSError("Unknown error: Failed to launch worker thread: Resource temporarily unavailable"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_says_that_memory_is_not_enough_ends_with_one_line(error, monkeypatch, capsys):
+    """Where it fails depends on how memory lies, so the words are planted."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "parse", fail)
+    assert cli.main(["check"]) == 3
+    assert (
+        capsys.readouterr().err
+        == "cathode: out of memory: expected the memory of this machine to be enough; ask for more (mem_mb)\n"
+    )
+    assert "out of memory" in reason(error)
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("no module named memo"), OSError(errno.ENOENT, "no"), SystemError("bad")]
+)
+def test_another_failure_keeps_its_traceback(error, monkeypatch):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "parse", fail)
+    with pytest.raises(type(error)):
+        cli.main(["check"])
+    assert "out of memory" not in reason(error)
+
+
+def test_libraries_that_do_not_fit_end_with_one_line():
+    """numpy cannot be mapped: the linker's message is none of memory."""
     command = [sys.executable, "-m", "cathode", "check"]
-    limit = f'ulimit -v {megabytes << 10}; exec "$@"'
+    limit = f'ulimit -v {40 << 10}; exec "$@"'
     done = subprocess.run(["bash", "-c", limit, "bash", *command], capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
     assert done.stderr.startswith("cathode: out of memory: ")
