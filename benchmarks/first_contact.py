@@ -23,7 +23,7 @@ from cathode import io
 from cathode.artefacts import FigureNumbers
 from cathode.config import load_config
 from cathode.report.page import report
-from cathode.results import Summary
+from cathode.summary import Summary
 
 
 def time_init(rows: int, columns: int) -> float:

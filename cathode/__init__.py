@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from cathode.regions import Window as Window
     from cathode.report.table import ScanTable as ScanTable
     from cathode.results import HuntResult as HuntResult
-    from cathode.results import Summary as Summary
     from cathode.stats.settings import StatisticsSettings as StatisticsSettings
+    from cathode.summary import Summary as Summary
     from cathode.template.make import make_template as make_template
     from cathode.template.settings import TemplateSettings as TemplateSettings
     from cathode.unseen import apply as apply
@@ -74,7 +74,7 @@ _HOMES = {
     "MethodScores": "cathode.classifier.scores",
     "ScanTable": "cathode.report.table",
     "StatisticsSettings": "cathode.stats.settings",
-    "Summary": "cathode.results",
+    "Summary": "cathode.summary",
     "Template": "cathode.events",
     "TemplateSettings": "cathode.template.settings",
     "Window": "cathode.regions",

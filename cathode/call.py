@@ -40,8 +40,6 @@ from cathode.results import (
     Limit,
     Overdispersion,
     Selected,
-    Stage,
-    Summary,
     Truth,
     Waterfall,
     Workspace,
@@ -50,6 +48,7 @@ from cathode.running.tasks import run_tasks
 from cathode.spectrum.scan import SpectrumScan, scan_spectrum
 from cathode.stats.settings import StatisticsSettings
 from cathode.steps.summarise import summarise
+from cathode.summary import Summary
 from cathode.template.make import make_template
 from cathode.template.settings import TemplateSettings
 from cathode.template.sidebands import SidebandClosure
@@ -351,13 +350,12 @@ class Hunt:
 
     @property
     def best(self) -> HuntResult:
-        """The search with the smallest p-value, the one that a report leads with; when blind, the first hunt."""
-        searches = {m: not is_reference(m) for m in self.config.methods}
-        return self.summary.best(searches) or self.results[0]
+        """The hunt that a report leads with: of the method that is quoted, the working point with the smallest p-value; when blind, the first hunt."""
+        return self.summary.best or self.results[0]
 
     @property
     def z(self) -> float | None:
-        """Local significance of `best` in standard deviations. Of several hunts it is the largest: quote `z_global` with it."""
+        """Local significance of `best` in standard deviations. It is the largest of its working points: quote `z_global` with it."""
         return self.best.z_local
 
     @property
@@ -367,12 +365,12 @@ class Hunt:
 
     @property
     def z_global(self) -> float | None:
-        """Significance after the trials of methods and working points, in standard deviations."""
+        """Significance of the run after its trials, in standard deviations: of all working points of a method in one test (`statistics.test`)."""
         return self.summary.z_global
 
     @property
     def p_global(self) -> float | None:
-        """p-value after the trials of methods and working points, which share events."""
+        """p-value of the run after its trials."""
         return self.summary.p_global
 
     def __getitem__(self, key: float | tuple[str, float]) -> HuntResult:
@@ -389,9 +387,7 @@ class Hunt:
     def why(self, key: float | tuple[str, float] | None = None) -> Waterfall:
         """From the significance of a plain count to the global one, for `best` or a working point (or method and working point)."""
         stages = self._one(key).waterfall
-        if stages and key is None and self.z_global is not None:
-            stages = (*stages, Stage(source="trials", z=self.z_global))
-        return Waterfall(stages)
+        return Waterfall((*stages, *self.summary.after()) if stages and key is None else stages)
 
     def limit(self, key: float | tuple[str, float] | None = None) -> Limit | None:
         """95 % CLs upper limit on signal events that pass, for `best` or a working point; None where there is none (see `flags`)."""

@@ -24,8 +24,9 @@ from cathode.intake.files import input_files, table_paths
 from cathode.intake.prepare import prepare_events
 from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.intake.tables import read_table
-from cathode.results import HuntResult, Summary, Workspace
+from cathode.results import HuntResult, Workspace
 from cathode.running.tasks import run_tasks
+from cathode.summary import Summary
 
 if TYPE_CHECKING:
     import pandas as pd

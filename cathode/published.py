@@ -8,8 +8,9 @@ from typing import Any
 from cathode.artefacts import kind_of
 from cathode.calibration.results import BackgroundOnly, SignalLimits, SignalResponse
 from cathode.config import config_schema
-from cathode.results import Overdispersion, Summary
+from cathode.results import Overdispersion
 from cathode.schema import json_schema
+from cathode.summary import Summary
 
 DOCUMENTS = (Summary, Overdispersion, BackgroundOnly, SignalResponse, SignalLimits)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cathode.artefacts import artefact
-from cathode.events import Intake
 from cathode.spectrum.mass_fit import MassFit, Sculpting
 from cathode.stats.counting import GenerativeHunt
 from cathode.stats.joint import Joint
-from cathode.usage import Timing
 
 Array = NDArray[np.float64]
 
@@ -30,7 +27,8 @@ SOURCES = {
     "initialisation": "initialisation of the networks",
     "bootstrap": "training data",
     "non_closure": "non-closure of the interpolation",
-    "trials": "number of hunts",
+    "joint": "all working points in one test",
+    "trials": "number of tests",
 }
 
 
@@ -384,155 +382,6 @@ class HuntResults:
 
     entries: tuple[HuntResult, ...]
     joint: Joint | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inclusive:
-    """The signal region without any selection: events in it against the mass fit of the sidebands.
-
-    Attributes:
-        window: its name.
-        signal_region: its edges (GeV).
-        n_obs: events in the signal region.
-        expected: background there by the mass fit of the sidebands.
-        sigma: standard deviation of `expected` by the covariance of the fit; the choice of its function is not in it.
-        p: p-value; null where the mass fit describes its own sidebands badly.
-        z: the same in standard deviations, positive for an excess.
-    """
-
-    window: str
-    signal_region: tuple[float, float]
-    n_obs: int
-    expected: float
-    sigma: float
-    p: float | None
-    z: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class GlobalSignificance:
-    """Significance of the smallest local p-value over every hunt that is a search.
-
-    Attributes:
-        p_global: probability that the smallest of all is as small, by toys of the counts and the events that they share.
-        z_global: the same in standard deviations.
-        trials: hunts counted: windows x methods x working points.
-        trials_effective: independent ones that come to the same.
-        p_sidak: what that many independent hunts would give.
-    """
-
-    p_global: float | None
-    z_global: float | None
-    trials: int
-    trials_effective: float | None
-    p_sidak: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowSignificance:
-    """One number of one window: the smallest p-value of its methods and working points, after these trials.
-
-    Attributes:
-        window: its name.
-        signal_region: its edges (GeV).
-        method: of the smallest p-value.
-        eps_bkg: of the smallest p-value.
-        p_local: the smallest p-value.
-        p: probability that the smallest of the window is as small, by toys of the counts and the events that they share.
-        z: the same in standard deviations.
-        trials: hunts counted: methods x working points.
-        trials_effective: independent ones that come to the same.
-        p_joint: all working points of each method in one test, the smallest after the trials of methods (Sidak); null where there is none.
-        z_joint: the same in standard deviations.
-        p_combined: with the count of the window before any selection, by Fisher's product of both p-values; null where the mass fit gives none.
-        z_combined: the same in standard deviations.
-    """
-
-    window: str
-    signal_region: tuple[float, float]
-    method: str
-    eps_bkg: float
-    p_local: float
-    p: float
-    z: float
-    trials: int
-    trials_effective: float
-    p_joint: float | None
-    z_joint: float | None
-    p_combined: float | None
-    z_combined: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Excess:
-    """What stands out in a scan, in however many windows it is seen.
-
-    Attributes:
-        window: where its p-value is smallest.
-        signal_region: of that window (GeV).
-        method: by which.
-        eps_bkg: at which working point.
-        p_local: its p-value there.
-        z_local: the same in standard deviations.
-        neighbours: windows that overlap that one or lie within half a width of it, and see 2 standard deviations or more of the same events or of their tails.
-    """
-
-    window: str
-    signal_region: tuple[float, float]
-    method: str
-    eps_bkg: float
-    p_local: float
-    z_local: float
-    neighbours: tuple[str, ...] = ()
-
-
-@artefact("summary", "document")
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """The machine-readable result of a run.
-
-    Attributes:
-        run: name of the run.
-        code_version: of cathode.
-        config: the configuration, defaults included.
-        config_sha256: checksum of everything in it that can change a number.
-        n_events: events in the mass range.
-        intake: what became of the events that were read.
-        p_global: probability that the smallest p-value of all searches is as small, by toys of the counts and the events that they share.
-        z_global: the same in standard deviations.
-        trials: hunts counted: windows x methods x working points.
-        trials_effective: independent ones that come to the same.
-        p_sidak: what that many independent hunts would give.
-        blind: whether the signal regions were left closed.
-        hunts: one entry per window, method and working point.
-        windows: one number per window, in the order of the hunt; empty when blind.
-        inclusive: the signal region of each window without a selection; empty when blind.
-        excesses: what stands out by 3 standard deviations (local) or more, the largest first; neighbouring windows are one.
-        timing: what the run took until here; it differs from run to run.
-    """
-
-    run: str
-    code_version: str
-    config: dict[str, Any]
-    config_sha256: str
-    n_events: int
-    intake: Intake
-    p_global: float | None
-    z_global: float | None
-    trials: int
-    trials_effective: float | None
-    p_sidak: float | None
-    blind: bool
-    hunts: tuple[HuntResult, ...]
-    windows: tuple[WindowSignificance, ...] = ()
-    inclusive: tuple[Inclusive, ...] = ()
-    excesses: tuple[Excess, ...] = ()
-    timing: Timing = Timing()
-
-    def best(self, searches: Mapping[str, bool]) -> HuntResult | None:
-        """The hunt with the smallest p-value among methods that `searches` says are one; None when blind."""
-        found = [h for h in self.hunts if h.p_local is not None and searches[h.method]]
-        return min(found, key=lambda h: h.p_local or 0.0) if found else None
 
 
 @artefact("workspace", "raw")

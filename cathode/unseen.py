@@ -15,7 +15,7 @@ from cathode.intake.files import table_paths
 from cathode.intake.prepare import prepare_events
 from cathode.intake.settings import InjectionSettings
 from cathode.progress import reporter
-from cathode.results import Summary
+from cathode.summary import Summary
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,9 +18,9 @@ from cathode.results import (
     Sigma,
     SignalYield,
     Stage,
-    Summary,
 )
 from cathode.spectrum.mass_fit import Sculpting
+from cathode.summary import Summary
 
 CHECKS = CrossChecks(
     z_slide=5.0, z_classical=5.0, z_li_ma=5.0, z_pyhf=5.0, z_mass_fit=4.6, z_sequential=4.1
@@ -52,7 +52,7 @@ def summary(*hunts: HuntResult, z_global: float | None = 5.1, **changes: object)
         trials_effective=6.0,
         p_sidak=None if z_global is None else 1e-7,
         blind=z_global is None,
-        windows=window_significances(hunts, (), inclusive_excess(hunts)),
+        windows=window_significances(hunts, inclusive=inclusive_excess(hunts)),
         inclusive=inclusive_excess(hunts),
         hunts=hunts,
     )

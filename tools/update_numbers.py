@@ -161,11 +161,11 @@ def calibration() -> str:
         "observed / expected",
     ]
     return (
-        f"{null['n_toys']} scans of {n_windows} overlapping windows, without signal:\n\n{_table(head, rows)}\n\nThe global p-value of {t['hunts']} hunts is "
+        f"{null['n_toys']} scans of {n_windows} overlapping windows, without signal:\n\n{_table(head, rows)}\n\nThe global p-value of {t['tests']} tests (all working points of a method in one) is "
         f"{verdict}: KS p {t['verdict']['ks_p']:.2g}, below 0.05 in {100 * t['verdict']['share_below_5_percent']:.0f} % of the scans, the smallest "
-        f"{min(t['p_global']):.2g} ({min(t['p_sidak']):.2g} by Šidák; which events hunts share is measured in {t['n_shared']} of the scans). "
-        f"All working points in one test: {'; '.join(joint)}. "
-        f"By their smallest p-values the hunts are worth {t['effective']:.0f} independent ones. One number per window: {'; '.join(of_windows)}."
+        f"{min(t['p_global']):.2g} ({min(t['p_sidak']):.2g} by Šidák; which events tests share is measured in {t['n_shared']} of the scans). "
+        f"By window and method: {'; '.join(joint)}. "
+        f"By their smallest p-values the tests are worth {t['effective']:.0f} independent ones. One number per window: {'; '.join(of_windows)}."
     )
 
 

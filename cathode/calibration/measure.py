@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cathode.calibration.results import (
     BackgroundOnly,
@@ -15,23 +14,19 @@ from cathode.calibration.results import (
     ClassifierExperiments,
     CrossSection,
     EfficiencyPoint,
-    JointVerdict,
     Measured,
     NullMeasured,
     PseudoExperiment,
     PseudoExperiments,
-    SharedEvents,
     SignalFit,
     SignalLimit,
     SignalLimits,
     SignalMeasured,
     SignalResponse,
-    Trials,
     Verdict,
-    WindowVerdict,
 )
+from cathode.calibration.together import count_trials, judge_joint
 from cathode.calibration.verdicts import (
-    effective_trials,
     linearity,
     overdispersion,
     produced_signal,
@@ -42,12 +37,9 @@ from cathode.calibration.verdicts import (
 from cathode.classifier.methods import searches
 from cathode.inference.background import BackgroundEstimate, combine, joint_test
 from cathode.inference.closure import known_overdispersion, link_points
-from cathode.inference.shared import correlate
 from cathode.results import HuntResults, Overdispersion, OverdispersionTable
-from cathode.seeds import derive_seed
-from cathode.stats.counting import sidak
+from cathode.stats.joint import Joint
 from cathode.stats.settings import StatisticsSettings
-from cathode.stats.trials import p_smallest
 
 T = TypeVar("T", Measured, NullMeasured, SignalMeasured, EfficiencyPoint)
 
@@ -114,12 +106,14 @@ def measure_calibration(
     statistics: StatisticsSettings,
 ) -> tuple[BackgroundOnly, SignalResponse]:
     """Verdicts: are p-values of background-only pseudo-experiments uniform, is injected signal measured without bias."""
-    measured = [
-        found
-        for part in experiments
-        for x in part.experiments
-        for found in _measure(x, overdispersion, working_points, statistics)
-    ]
+    measured: list[Measured] = []
+    joint: dict[tuple[int, str, str], Joint] = {}
+    for x in (x for part in experiments for x in part.experiments):
+        estimates = _estimates(x, overdispersion, working_points, statistics)
+        measured += _measure(x, estimates)
+        if x.strength is None:
+            test = joint_test([e for e, _ in estimates], statistics, window=x.window, toy=x.toy)
+            joint |= {} if test is None else {(x.toy, x.window, x.method): test}
     null = [e for e in measured if isinstance(e, NullMeasured)]
     injected = [e for e in measured if isinstance(e, SignalMeasured)]
     hunts = [(method, eps) for method in searches(methods) for eps in working_points]
@@ -132,20 +126,20 @@ def measure_calibration(
     for method, eps in hunts:
         mine = _of(injected, method, eps)
         if len(mine) >= _LEAST_MEASUREMENTS:
-            true, estimates, errors = (
+            true, estimated, errors = (
                 np.array([getattr(e, k) for e in mine], dtype=float)
                 for k in ("n_signal_passing", "n_signal_estimated", "error")
             )
-            line = linearity(true, estimates, errors)
+            line = linearity(true, estimated, errors)
             fits.append(SignalFit(method=method, eps_bkg=eps, **dataclasses.asdict(line)))
-    together = _trials(null, [s for part in experiments for s in part.shared])
+    shared = [s for part in experiments for s in part.shared]
     first = fits[0] if fits else None
     return (
         BackgroundOnly(
             n_toys=len({e.toy for e in null}),
             verdicts=tuple(verdicts),
-            trials=together,
-            joint=_joint(experiments, overdispersion, working_points, statistics),
+            trials=count_trials(null, joint if statistics.test == "joint" else {}, shared),
+            joint=judge_joint(joint),
             p_local=tuple(e.p_local for e in null),
             experiments=tuple(null),
         ),
@@ -157,25 +151,6 @@ def measure_calibration(
             pull_mean=first.pull_mean if first else None,
             pull_sd=first.pull_sd if first else None,
         ),
-    )
-
-
-def _joint(
-    experiments: Sequence[PseudoExperiments],
-    overdispersion: Overdispersion | None,
-    working_points: tuple[float, ...],
-    statistics: StatisticsSettings,
-) -> tuple[JointVerdict, ...]:
-    """All working points of each window and method in one test, of pseudo-experiments without signal."""
-    p: dict[tuple[str, str], list[float]] = {}
-    for x in (x for part in experiments for x in part.experiments if x.strength is None):
-        points = [e for e, _ in _estimates(x, overdispersion, working_points, statistics)]
-        found = joint_test(points, statistics, name=f"{x.window} {x.toy}")
-        if found is not None:
-            p.setdefault((x.window, x.method), []).append(found.p)
-    return tuple(
-        JointVerdict(window=window, method=method, p=tuple(values), **vars(uniformity(values)))
-        for (window, method), values in p.items()
     )
 
 
@@ -196,61 +171,10 @@ def _estimates(
     ]
 
 
-def _trials(null: Sequence[NullMeasured], shared: Sequence[SharedEvents]) -> Trials:
-    """All hunts together, and those of each window. Where a pseudo-experiment has not kept which events its hunts share, the mean of those that have stands in."""
-    of_toy: dict[int, list[NullMeasured]] = {}
-    for e in null:
-        of_toy.setdefault(e.toy, []).append(e)
-    names = [e.name for e in next(iter(of_toy.values()))]
-    known = {s.toy: _ordered(s, names) for s in shared}
-    of_toy = {toy: sorted(mine, key=lambda e: names.index(e.name)) for toy, mine in sorted(of_toy.items())}
-    correlation = {
-        toy: correlate(known[toy], np.array([e.variance for e in mine])) for toy, mine in of_toy.items() if toy in known
-    }
-    usual = np.mean(list(correlation.values()), axis=0) if correlation else np.eye(len(names))
-
-    def smallest(index: Sequence[int]) -> list[float]:
-        """Of every pseudo-experiment, the p-value of the smallest one of some of its hunts."""
-        return [
-            p_smallest(
-                min(mine[i].p_mid for i in index),
-                correlation.get(toy, usual)[np.ix_(index, index)],
-                seed=derive_seed(toy, names[index[0]], len(index)),
-            )
-            for toy, mine in of_toy.items()
-        ]
-
-    p_global = smallest(range(len(names)))
-    lowest = [min(e.p_mid for e in mine) for mine in of_toy.values()]
-    windows = []
-    for window in dict.fromkeys(e.window for e in null):
-        p = smallest([i for i, e in enumerate(next(iter(of_toy.values()))) if e.window == window])
-        windows.append(WindowVerdict(window=window, p=tuple(p), **vars(uniformity(p))))
-    return Trials(
-        hunts=len(names),
-        effective=effective_trials(lowest),
-        p_global=tuple(p_global),
-        p_sidak=tuple(sidak(p, len(names)) for p in lowest),
-        n_shared=len(correlation),
-        verdict=uniformity(p_global),
-        windows=tuple(windows),
-    )
-
-
-def _ordered(shared: SharedEvents, names: Sequence[str]) -> NDArray[np.float64]:
-    order = [shared.hunts.index(name) for name in names]
-    return np.array(shared.events)[np.ix_(order, order)]
-
-
-def _measure(
-    x: PseudoExperiment,
-    measured: Overdispersion | None,
-    working_points: tuple[float, ...],
-    statistics: StatisticsSettings,
-) -> list[Measured]:
+def _measure(x: PseudoExperiment, estimates: Sequence[tuple[BackgroundEstimate, float]]) -> list[Measured]:
     """What a pseudo-experiment says behind every working point."""
     out: list[Measured] = []
-    for e, passing_signal in _estimates(x, measured, working_points, statistics):
+    for e, passing_signal in estimates:
         counts, p = e.counts, e.p_value()
         common = Measured(
             toy=x.toy,

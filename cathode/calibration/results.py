@@ -229,7 +229,7 @@ class WindowVerdict(Uniformity):
 
     Attributes:
         window: name of the window.
-        p: of every pseudo-experiment, of the smallest p-value of the window's hunts.
+        p: of every pseudo-experiment, of the smallest p-value of the window's tests.
     """
 
     window: str
@@ -249,19 +249,19 @@ class JointVerdict(WindowVerdict):
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
-    """Hunts of a pseudo-experiment.
+    """Tests of a pseudo-experiment, of those that the configuration quotes.
 
     Attributes:
-        hunts: how many there are: windows x methods x working points.
+        tests: how many there are: windows x methods, and x working points where these are tested one by one.
         effective: independent ones that give smallest p-values like theirs.
         p_global: of every pseudo-experiment, of the smallest of its p-values, with the events that hunts share.
-        p_sidak: the same as if hunts were independent.
+        p_sidak: the same as if they were independent.
         n_shared: pseudo-experiments that have kept which events hunts share; of 0, `p_global` is as if these were independent, too.
         verdict: on `p_global`.
         windows: the same for each window by itself.
     """
 
-    hunts: int
+    tests: int
     effective: float
     p_global: tuple[float, ...]
     p_sidak: tuple[float, ...]

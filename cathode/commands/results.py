@@ -13,7 +13,7 @@ from cathode.commands.command import Run
 from cathode.errors import ArtefactError
 
 if TYPE_CHECKING:
-    from cathode.results import Summary
+    from cathode.summary import Summary
 
 _RUN = "folder of the run, its name under results/, or its configuration (default: the newest run under results/)"
 
@@ -203,7 +203,7 @@ def find_run(name: str | None) -> Path:
 def read_summary(folder: Path) -> Summary:
     """The summary of a run."""
     from cathode import io
-    from cathode.results import Summary
+    from cathode.summary import Summary
 
     summary: Any = io.read(folder / "summary.json", Summary)
     assert isinstance(summary, Summary), json.dumps(str(folder))

@@ -329,8 +329,10 @@ def combine(
     )
 
 
-def joint_test(points: Sequence[BackgroundEstimate], statistics: StatisticsSettings, *, name: str) -> Joint | None:
-    """All working points of one method in one test (`p_weighted`), with the weights that are declared; None without any. `name` seeds its integration."""
+def joint_test(
+    points: Sequence[BackgroundEstimate], statistics: StatisticsSettings, *, window: str, toy: int = 0
+) -> Joint | None:
+    """All working points of one method in one test (`p_weighted`), with the weights that are declared; None without any. `window` and `toy` seed its integration."""
     points = sorted(points, key=lambda e: -e.counts.eps_bkg)
     if not points:
         return None
@@ -344,12 +346,15 @@ def joint_test(points: Sequence[BackgroundEstimate], statistics: StatisticsSetti
             sigma=e.known_sigma,
             scatter=e.scatter,
             nu=e.nu,
+            overdispersion=e.overdispersion,
         )
         for e in points
     ]
     # another seed moves it by a few thousandths of a standard deviation
-    p = p_weighted(behind, weights, step=points[0].counts.step, seed=derive_seed(0, "joint", name, points[0].method))
-    return Joint(eps_bkg=tuple(e.counts.eps_bkg for e in points), weights=weights, p=p, z=z_value(p))
+    method = points[0].method
+    p = p_weighted(behind, weights, step=points[0].counts.step, seed=derive_seed(toy, "joint", window, method))
+    eps_bkg = tuple(e.counts.eps_bkg for e in points)
+    return Joint(window=window, method=method, eps_bkg=eps_bkg, weights=weights, p=p, z=z_value(p))
 
 
 def half_ensembles(splits: Sequence[SplitScores], eps: float) -> GenerativeHunt | None:

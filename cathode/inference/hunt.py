@@ -82,7 +82,7 @@ def infer(
         )
         entries.append(dataclasses.replace(entry, flags=entry.flags + flags))
         workspaces.append(workspace)
-    joint = joint_test(estimates.points, statistics, name=estimates.window) if search else None
+    joint = joint_test(estimates.points, statistics, window=estimates.window) if search else None
     return (HuntResults(tuple(entries), joint), *workspaces)
 
 

@@ -13,7 +13,7 @@ from cathode.artefacts import artefact
 from cathode.classifier.methods import is_reference
 from cathode.classifier.scores import MethodScores
 from cathode.inference.counts import passing
-from cathode.results import HuntResult, hunt_name
+from cathode.results import hunt_name
 
 Array = NDArray[np.float64]
 
@@ -52,14 +52,14 @@ def pass_hunts(scores: Sequence[MethodScores], working_points: Sequence[float]) 
     return Passing(hunts=tuple(hunts), row=row[kept].astype(np.int64), share=share[kept])
 
 
-def shared_events(passing: Sequence[Passing], hunts: Sequence[str]) -> Array:
+def shared_events(of_windows: Sequence[Passing], hunts: Sequence[str]) -> Array:
     """Events that hunts have in common `(h, h)`: sum over events of the products of their shares; 0 for hunts of which nothing is known.
 
     For given classifiers this is the covariance of their counts: every event is a Poisson variable of its own.
     """
     place = {name: i for i, name in enumerate(hunts)}
     rows, columns, values = [], [], []
-    for part in passing:
+    for part in of_windows:
         for j, name in enumerate(part.hunts):
             if name in place:
                 (at,) = np.nonzero(part.share[:, j])
@@ -86,7 +86,15 @@ def correlate(shared: Array, variance: Array) -> Array:
     return np.asarray(out)
 
 
-def variance_of(h: HuntResult) -> float:
-    """Variance of what one hunt counts over its background (events^2): Poisson, overdispersed, and the background's error."""
-    sigma = h.sigma.total if h.sigma else 0.0
-    return (h.overdispersion or 1.0) * h.n_bkg + sigma**2
+def variance_of(weights: Array, counts: Array, sigma: Array) -> float:
+    """Variance of a weighted sum of counts over their backgrounds, of working points `(k,)` of one method (events^2).
+
+    An event that passes several counts for all of these, so that counts vary together as the smaller of two does; `counts` are
+    backgrounds times their overdispersion, errors `sigma` of the backgrounds go together.
+    """
+    return float(weights @ np.minimum.outer(counts, counts) @ weights + (np.abs(weights) @ sigma) ** 2)
+
+
+def interval_weights(weights: Sequence[float]) -> Array:
+    """Weights `(k,)` of nested counts, the loosest first, that give these weights to what passes one and not the next."""
+    return np.diff(np.asarray(weights, dtype=float), prepend=0.0)

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from cathode.classifier.methods import is_reference
-from cathode.results import HuntResult, Summary
+from cathode.results import HuntResult
+from cathode.summary import Summary
 
 COLUMNS: dict[str, str] = {
     "window": "name of the window",
@@ -49,12 +50,13 @@ COLUMNS: dict[str, str] = {
     "limit_p1": "at +1",
     "limit_p2": "at +2",
     "search": "whether it is a search (not a method that uses truth labels)",
-    "p_window": "p-value of the window, that of its smallest local one among methods and working points",
-    "p_joint": "all working points of each method in one test, the smallest of the methods",
+    "p_joint": "all working points of this method in one test",
+    "p_window": "p-value of the window, that of the smallest of its tests (`statistics.test`)",
+    "p_smallest": "the same where working points are tested one by one",
     "p_combined": "p_window together with the count of the window before any selection",
-    "trials": "searches of the run, which the global significance takes into account",
+    "trials": "tests of the run, which the global significance takes into account",
     "trials_effective": "independent ones that come to the same",
-    "p_global": "global p-value of the run, that of its smallest local one",
+    "p_global": "global p-value of the run, that of the smallest of its tests",
     "flags": "what a reader must know, separated by ` | `",
 }
 WORDS = {"window", "method", "search", "flags"}
@@ -89,6 +91,7 @@ def _row(summary: Summary, h: HuntResult) -> dict[str, Any]:
         "expected_in_region": e.value if e else None, "expected_in_region_error": e.fit_error if e else None,
         "signal": h.signal_yield.value if h.signal_yield else None, "signal_error": h.signal_yield.sigma if h.signal_yield else None,
         "signal_systematics": math.hypot(*summary.config.get("statistics", {}).get("systematics", {}).values()), "level": LEVEL if h.limit else None, "limit": h.limit.s_obs if h.limit else None, **dict(zip(LIMITS, limits, strict=True)), "search": not is_reference(h.method),
-        "p_window": w.p if w else None, "p_joint": w.p_joint if w else None, "p_combined": w.p_combined if w else None,
+        "p_joint": next((j.p for j in summary.joint if (j.window, j.method) == (h.window, h.method)), None),
+        "p_window": w.p if w else None, "p_smallest": w.p_smallest if w else None, "p_combined": w.p_combined if w else None,
         "trials": summary.trials or None, "trials_effective": summary.trials_effective, "p_global": summary.p_global, "flags": " | ".join(h.flags),
     }  # fmt: skip

@@ -97,8 +97,8 @@ def draw_p_values(d: dict[str, Any]) -> Figure:
         row[-1].axis("off")
     together = d["trials"]
     axes[0, -1].axis("on")
-    label = f"smallest of {together['hunts']} (worth {together['effective']:.1f})"
-    _draw_ordered(axes[0, -1], [(label, together["verdict"], together["p_global"])], "All hunts: global p-value")
+    label = f"smallest of {together['tests']} (worth {together['effective']:.1f})"
+    _draw_ordered(axes[0, -1], [(label, together["verdict"], together["p_global"])], "All tests: global p-value")
     figure.tight_layout()
     return figure
 

@@ -18,9 +18,10 @@ from cathode.plots.drawing import Drawing, as_files, attempt, drawing, mark
 from cathode.plots.performance import performance
 from cathode.plots.spectrum import spectrum_scan
 from cathode.plots.style import DATA, WORKING_POINT_COLOURS, array, colour_of, eps_text, name_of, poisson_errors, title
-from cathode.results import HuntResult, Summary, Truth
+from cathode.results import HuntResult, Truth
 from cathode.spectrum.scan import SpectrumScan
 from cathode.stats.tails import normal_sf
+from cathode.summary import Summary
 
 CHECKS = {
     "z_sequential": ("sequential folds", "P"),
@@ -68,7 +69,7 @@ def _leading(hunts: Sequence[HuntResult]) -> tuple[list[HuntResult], str]:
 
 
 def significance(hunts: Sequence[HuntResult], summary: Summary) -> Drawing:
-    """Local significance of every hunt with its cross-checks."""
+    """Local significance of every hunt with its cross-checks, and of all working points of a method in one test."""
     shown, words = _leading(hunts)
     rows = [
         {
@@ -80,12 +81,20 @@ def significance(hunts: Sequence[HuntResult], summary: Summary) -> Drawing:
         }
         for h in shown
     ]
+    together = {(j.window, j.method): j for j in summary.joint if len(j.eps_bkg) > 1}
+    for window, method in dict.fromkeys((h.window, h.method) for h in shown):
+        if (window, method) in together:
+            last = max(i for i, row in enumerate(rows) if (row["window"], row["method"]) == (window, method))
+            z = together[window, method].z
+            rows.insert(last + 1, {"window": window, "method": method, "eps_bkg": None, "z_local": z})
     numbers = {"hunts": rows, "of": words, "z_global": summary.z_global, "trials": summary.trials}
     return drawing("significance", "significance", numbers)
 
 
 def _names(hunts: Sequence[dict[str, Any]]) -> list[str]:
-    return [f"{h['window']}  {name_of(h['method'])}  {eps_text(h['eps_bkg'])}" for h in hunts]
+    """What stands beside each hunt; one without a working point is all of them in one test."""
+    points = ["all together" if h["eps_bkg"] is None else eps_text(h["eps_bkg"]) for h in hunts]
+    return [f"{h['window']}  {name_of(h['method'])}  {eps}" for h, eps in zip(hunts, points, strict=True)]
 
 
 def draw_significance(d: dict[str, Any]) -> Figure:
@@ -98,18 +107,21 @@ def draw_significance(d: dict[str, Any]) -> Figure:
         ax.axvline(z, color="#999999", ls=style, lw=1)
         ax.text(z, 1.01, f"{z}$\\sigma$", transform=ax.get_xaxis_transform(), ha="center", fontsize=9, color="#555555")
     for key, (label, marker) in CHECKS.items():
-        x = array([(h["cross_checks"] or {}).get(key) for h in hunts])
+        x = array([(h.get("cross_checks") or {}).get(key) for h in hunts])
         ax.plot(x, rows, marker, color="#777777", mfc="none", ms=5, ls="none", label=label)
     for row, h in zip(rows, hunts, strict=True):
         primary = "Primary: all uncertainties" if row == rows[0] else None
-        ax.plot([h["z_local"] or 0.0], [row], "o", ms=9, color=colour_of(h["method"]), label=primary)
+        marker = "D" if h["eps_bkg"] is None else "o"
+        ax.plot([h["z_local"] or 0.0], [row], marker, ms=9, color=colour_of(h["method"]), label=primary)
     ax.set_yticks(rows, _names(hunts))
     ax.set_ylim(-0.6, len(hunts) - 0.4)
     ax.tick_params(axis="y", which="minor", left=False, right=False)
     ax.set_xlabel("Local significance [standard deviations]")
     text = ""
     if d["z_global"] is not None:
-        text = f"  (global: {d['z_global']:.2f}$\\sigma$ after {d['trials']} trials)"
+        text = (
+            f"  (global: {d['z_global']:.2f}$\\sigma$ after {d['trials']} {'trial' if d['trials'] == 1 else 'trials'})"
+        )
     ax.set_title(f"Significance of each hunt{d['of']}{text}", loc="left", fontsize=11, pad=18)
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)
     return figure
@@ -161,7 +173,7 @@ def draw_uncertainties(d: dict[str, Any]) -> Figure:
 
 
 def scan(hunts: Sequence[HuntResult], summary: Summary) -> Drawing:
-    """p-value of every window against its mass, and the local ones, one panel per method, with the local p-value that is 2 sigma after all hunts."""
+    """p-value of every window against its mass, and the local ones, one panel per method, with the local p-value that is 2 sigma after all trials."""
     rows = [
         {"signal_region": h.signal_region, "method": h.method, "eps_bkg": h.eps_bkg}
         | {"p_local": h.p_local, "z_local": h.z_local}
@@ -169,10 +181,13 @@ def scan(hunts: Sequence[HuntResult], summary: Summary) -> Drawing:
         for h in hunts
     ]
     windows = [
-        {"signal_region": w.signal_region, "p": w.p, "p_joint": w.p_joint, "p_combined": w.p_combined}
+        {"signal_region": w.signal_region, "p": w.p, "p_smallest": w.p_smallest, "p_combined": w.p_combined}
         for w in summary.windows
     ]
+    regions = {w.window: w.signal_region for w in summary.windows}
+    joint = [{"signal_region": regions[j.window], "method": j.method, "p": j.p} for j in summary.joint]
     numbers = {"hunts": rows, "windows": windows, "trials": summary.trials_effective, "z_global": summary.z_global}
+    numbers |= {"joint": joint, "is_joint": summary.is_joint}
     numbers["searches"] = [m for m in dict.fromkeys(h.method for h in hunts) if not is_reference(m)]
     return drawing("scan", "scan", numbers)
 
@@ -188,7 +203,8 @@ def draw_scan(d: dict[str, Any]) -> Figure:
     methods = list(dict.fromkeys(h["method"] for h in hunts))
     figure = Figure(figsize=(8, 3.0 * (len(methods) + 1) + 0.6))
     axes = figure.subplots(len(methods) + 1, 1, sharex=True, squeeze=False)
-    smallest = min(h["p_local"] for h in hunts)
+    smallest = min(p for p in (*(h["p_local"] for h in hunts), *(j["p"] for j in d["joint"])))
+    of_test = "all together" if d["is_joint"] else "each"
     _draw_windows(axes[0, 0], d["windows"], min(smallest, normal_sf(3)) / 10)
     for ax, method in zip(axes[1:, 0], methods, strict=True):
         points = sorted({h["eps_bkg"] for h in hunts}, reverse=True)
@@ -201,6 +217,10 @@ def draw_scan(d: dict[str, Any]) -> Figure:
             colour = WORKING_POINT_COLOURS[i % len(WORKING_POINT_COLOURS)]
             y = [h["p_local"] for h in mine]
             ax.errorbar(x, y, xerr=half, fmt="o-", ms=4, lw=1.2, elinewidth=0.6, color=colour, label=eps_text(eps))
+        together = sorted((j for j in d["joint"] if j["method"] == method), key=lambda j: j["signal_region"])
+        x = [sum(j["signal_region"]) / 2 for j in together]
+        if x and len(points) > 1:
+            ax.plot(x, [j["p"] for j in together], "D-", ms=4, lw=1.2, color="black", label="all together")
         bottom = min(smallest, normal_sf(3)) / 10
         _sigma_lines(ax, bottom)
         if method in d["searches"]:
@@ -209,7 +229,7 @@ def draw_scan(d: dict[str, Any]) -> Figure:
         ax.set(yscale="log", ylabel="Local p-value", ylim=(bottom, 1))
         title(
             ax,
-            f"{name_of(method)} (shaded: below 1 and 2$\\sigma$ globally)"
+            f"{name_of(method)} (shaded: {of_test} below 1 and 2$\\sigma$ globally)"
             if method in d["searches"]
             else name_of(method),
         )
@@ -225,12 +245,12 @@ def _draw_windows(ax: Axes, windows: list[dict[str, Any]], bottom: float) -> Non
     half = [(w["signal_region"][1] - w["signal_region"][0]) / 2 for w in windows]
     own, both = array([w["p"] for w in windows]), array([w["p_combined"] for w in windows])
     ax.errorbar(x, own, xerr=half, fmt="o-", ms=4.5, lw=1.4, elinewidth=0.6, color="black", label="by features")
-    joint = array([w.get("p_joint") for w in windows])
-    ax.plot(x, joint, "D-.", ms=4, lw=1, color="#0072B2", label="all working points together")
+    points = array([w["p_smallest"] for w in windows])
+    ax.plot(x, points, "v-.", ms=4, lw=1, color="#0072B2", label="smallest of the working points")
     ax.plot(x, both, "s--", ms=4, lw=1, mfc="none", color="#777777", label="with the inclusive count")
     ax.set(yscale="log", ylabel="p-value of the window", ylim=(bottom, 1))
     _sigma_lines(ax, bottom)
-    title(ax, "Windows, after the trials of methods and working points")
+    title(ax, "Windows, after their trials")
     ax.legend(fontsize=9, loc="lower left")
 
 

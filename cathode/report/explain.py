@@ -11,7 +11,8 @@ from cathode.columns import aligned
 from cathode.errors import ArtefactError, nearest
 from cathode.report.render import number
 from cathode.report.verdict import Calibration, headline, lights, quoted
-from cathode.results import SOURCES, HuntResult, Summary
+from cathode.results import SOURCES, HuntResult
+from cathode.summary import Summary
 
 _SAME_RUN = ("run", "results_dir", "full_paths", "device")  # say nothing of what was hunted
 
@@ -40,21 +41,20 @@ def of_window(summary: Summary, h: HuntResult) -> list[str]:
     w = next((w for w in summary.windows if w.window == h.window), None)
     if w is None:
         return []
-    several = w.trials > 1
-    said = [
-        f"{w.z:.2f}σ after {w.trials} hunts of {w.window}" if several else f"{w.z:.2f}σ, the only hunt of {w.window}"
-    ]
-    said += [f"{w.z_joint:.2f}σ with all working points in one test"] if several and w.z_joint is not None else []
+    several = len({e.eps_bkg for e in summary.hunts}) > 1
+    said = [f"{w.z:.2f}σ after {w.trials} tests" if w.trials > 1 else f"{w.z:.2f}σ, of one test"]
+    if several:
+        said.append(f"all working points of each method in one: {w.z_joint:.2f}σ, one by one: {w.z_smallest:.2f}σ")
     said += [f"{w.z_combined:.2f}σ together with the inclusive count"] if w.z_combined is not None else []
     return [f"the window: {', '.join(said)}"]
 
 
 def stages(summary: Summary, h: HuntResult, *, trials: bool) -> list[tuple[str, float]]:
-    """What is taken into account, and the significance then; with `trials` also the number of hunts, which only the quoted one has."""
-    found = [(SOURCES[s.source], s.z) for s in h.waterfall]
-    if trials and found and summary.z_global is not None:
-        found.append((f"{SOURCES['trials']}, {summary.trials}", summary.z_global))
-    return found
+    """What is taken into account, and the significance then; with `trials` also the other working points and the number of tests, for the quoted one."""
+    found = list(h.waterfall)
+    if trials and found:
+        found += summary.after()
+    return [(SOURCES[s.source] + (f", {summary.trials}" if s.source == "trials" else ""), s.z) for s in found]
 
 
 def derivation(h: HuntResult) -> list[str]:

@@ -16,7 +16,8 @@ from cathode.plots.drawing import Drawing, read_drawing
 from cathode.plots.style import STYLES
 from cathode.report.render import number, template
 from cathode.report.verdict import quoted
-from cathode.results import HuntResult, Summary
+from cathode.results import HuntResult
+from cathode.summary import Summary
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +157,7 @@ def methods_paragraph(summary: Summary) -> str:
         c=summary.config,
         summary=summary,
         best=h,
+        local=summary.window.z_local if summary.window else h.z_local,
         methods=[find_method(m).label for m in methods],
         windows=list(dict.fromkeys(x.window for x in summary.hunts)),
         regions={x.window: x.signal_region for x in summary.hunts},

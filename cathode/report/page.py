@@ -25,8 +25,9 @@ from cathode.report.explain import derivation, stages
 from cathode.report.glossary import GLOSSARY
 from cathode.report.render import template
 from cathode.report.verdict import Calibration, discovery_threshold, headline, lights, quoted, word
-from cathode.results import HuntResult, Summary, Truth
+from cathode.results import HuntResult, Truth
 from cathode.spectrum.scan import SpectrumScan
+from cathode.summary import Summary
 
 _VEGA = "window.cathodeEmbed = vegaEmbed;"
 
@@ -72,11 +73,15 @@ def _page(
         "hunts": {h.name: _hunt(summary, h, best, calibration) for h in summary.hunts},
         "figures": _charts(drawings),
         "trials": summary.trials_effective or summary.trials,
+        "joint": [
+            {"window": j.window, "method": j.method, "p": j.p, "z": j.z} for j in summary.joint if len(j.eps_bkg) > 1
+        ],
     }
     text = template("report.html.j2").render(
         summary=summary,
         word=word(summary),
         best=best,
+        local=summary.window.z_local if summary.window else best.z_local,
         headline=headline(summary, best),
         lights=lights(summary, best, calibration),
         calibration=_calibration_rows(calibration) if calibration else [],

@@ -13,8 +13,9 @@ import pandas as pd
 from cathode.errors import ArtefactError, FitError
 from cathode.inference.table import COLUMNS, LIMITS, WORDS, as_csv, hunts_frame
 from cathode.io import write_whole
-from cathode.results import Summary, hunt_name
+from cathode.results import hunt_name
 from cathode.stats.workspace import Counting, build_workspace, check_level, upper_limit
+from cathode.summary import Summary
 
 if TYPE_CHECKING:
     from cathode.plots.drawing import Drawing
@@ -89,7 +90,7 @@ class ScanTable:
         return type(self)(frame)
 
     def plot(self) -> Drawing:
-        """Local p-value against mass, per method and working point; `.save("scan.pdf")`. Raises ArtefactError for a blind run."""
+        """p-value against mass, of windows, and per method and working point; `.save("scan.pdf")`. Raises ArtefactError for a blind run."""
         from cathode.plots.drawing import drawing
 
         rows = [r for _, r in self.frame.iterrows() if np.isfinite(r["p"])]
@@ -108,11 +109,15 @@ class ScanTable:
         searches = list(dict.fromkeys(r["method"] for r in rows if r["search"]))
         regions = {r["window"]: (float(r["low"]), float(r["high"])) for r in rows}
         windows = {
-            r["window"]: {"p": r["p_window"], "p_joint": r["p_joint"], "p_combined": r["p_combined"]} for r in rows
+            r["window"]: {"p": r["p_window"], "p_smallest": r["p_smallest"], "p_combined": r["p_combined"]}
+            for r in rows
         }
+        joint = {(r["window"], r["method"]): r["p_joint"] for r in rows if np.isfinite(r["p_joint"])}
         of_windows = [{"signal_region": regions[name]} | p for name, p in windows.items()]
         trials = float(rows[0]["trials_effective"])
-        return drawing("scan", "scan", {"hunts": hunts, "windows": of_windows, "trials": trials, "searches": searches})
+        of_methods = [{"signal_region": regions[w], "method": m, "p": p} for (w, m), p in joint.items()]
+        numbers = {"hunts": hunts, "windows": of_windows, "joint": of_methods, "trials": trials, "searches": searches}
+        return drawing("scan", "scan", numbers | {"is_joint": rows[0]["trials"] < sum(bool(r["search"]) for r in rows)})
 
 
 def _counting(row: pd.Series[Any]) -> Counting:

@@ -12,8 +12,9 @@ from scipy.optimize import brentq
 from cathode import io
 from cathode.calibration.results import BackgroundOnly, SignalResponse
 from cathode.classifier.methods import find_method, is_reference
-from cathode.results import HuntResult, Summary
+from cathode.results import HuntResult
 from cathode.spectrum.mass_fit import z_profile
+from cathode.summary import Summary
 
 State = Literal["good", "doubt", "missing"]
 SYMBOLS = {"good": "✔", "doubt": "▲", "missing": "✘"}
@@ -84,9 +85,8 @@ class Light:
 
 def quoted(summary: Summary) -> HuntResult:
     """The hunt that a verdict speaks of: of the smallest p-value among searches; when blind, the middle working point of the first."""
-    best = summary.best({h.method: not is_reference(h.method) for h in summary.hunts})
-    if best is not None:
-        return best
+    if summary.best is not None:
+        return summary.best
     first = [h for h in summary.hunts if (h.window, h.method) == (summary.hunts[0].window, summary.hunts[0].method)]
     return sorted(first, key=lambda h: h.eps_bkg)[len(first) // 2]
 
@@ -275,9 +275,15 @@ def headline(summary: Summary, h: HuntResult) -> str:
     inclusive = next((i.z for i in summary.inclusive if i.window == h.window and i.z is not None), None)
     return (
         f"{quick}{word(summary)}   {where}   {h.n_obs} seen, {h.n_bkg:.1f} ± {h.sigma.total:.1f} expected ({how})   "
-        f"{h.z_local:.1f}σ local, {summary.z_global:.1f}σ global"
+        f"{h.z_local:.1f}σ local, {_together(summary, h)}{summary.z_global:.1f}σ global"
         + (f"   inclusive {inclusive:.1f}σ" if inclusive is not None else "")
     )
+
+
+def _together(summary: Summary, h: HuntResult) -> str:
+    """All working points of a hunt's method in one test, where that is what is quoted."""
+    joint = next((j for j in summary.joint if (j.window, j.method) == (h.window, h.method)), None)
+    return f"{joint.z:.1f}σ with all working points, " if joint and summary.is_joint else ""
 
 
 def word(summary: Summary) -> str:

@@ -21,10 +21,10 @@ from cathode.inference.placement import Placement, place_regions
 from cathode.intake.official import SETS, cached_file, clustered_file
 from cathode.intake.prepare import Prepared, describe_source, prepare_events
 from cathode.regions import Window
-from cathode.results import Summary
 from cathode.running.cost import describe_cost, estimate_cost
 from cathode.running.usage import read_usage
 from cathode.spectrum.sideband_model import MassModel
+from cathode.summary import Summary
 from cathode.template.settings import LEAST_SOURCES, TemplateSettings
 from cathode.usage import RuleUsage
 

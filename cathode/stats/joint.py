@@ -25,12 +25,16 @@ class Joint:
     """All working points of one method in one test: events in exclusive intervals of the score, weighted.
 
     Attributes:
+        window: name of the window.
+        method: name of the method.
         eps_bkg: (K) working points that take part, the loosest first.
         weights: (K) of an event that passes one and not the next.
         p: p-value of the weighted count, with every uncertainty of the background.
         z: the same in standard deviations.
     """
 
+    window: str
+    method: str
     eps_bkg: tuple[float, ...]
     weights: tuple[float, ...]
     p: float
@@ -49,6 +53,7 @@ class Behind:
         sigma: its error as far as it is known.
         scatter: that part of its error that is estimated or declared.
         nu: degrees of freedom of the scatter.
+        overdispersion: variance of the counts over Poisson.
     """
 
     n: float
@@ -58,6 +63,7 @@ class Behind:
     sigma: float
     scatter: float
     nu: float
+    overdispersion: float = 1.0
 
 
 def p_weighted(
@@ -68,7 +74,7 @@ def p_weighted(
     N_k events pass working point k and not the next one. Their background is Poisson with the mean R_k = b_k F_k - b_{k+1} F_{k+1}: of the
     reference (in each interval a gamma distribution with its own effective number of events, plus 1/2 as in `p_predictive`) and of the biases F, log-normal
     with Student's tails for the scatter, marginally as in `p_predictive`. Over working points biases are random walks, sigma and scatter alike: their correlation is the
-    ratio of the smaller to the larger. p = E[P(T >= t)], the inner probability by the saddlepoint (Lugannani and Rice, Adv. Appl. Probab. 12 (1980) 475), the outer by importance sampling
+    ratio of the smaller to the larger. Overdispersed counts are Poisson in units of their overdispersion v_k, as in `p_predictive`: of rate R_k / v_k and weight w_k v_k. p = E[P(T >= t)], the inner probability by the saddlepoint (Lugannani and Rice, Adv. Appl. Probab. 12 (1980) 475), the outer by importance sampling
     around its modes, so that 5 standard deviations cost what one does. One working point gives `p_predictive`. Weights are positive and fixed beforehand: then a correlation of
     biases that is smaller than assumed is on the safe side. Working points behind which no reference event passes take no part.
 
@@ -81,7 +87,15 @@ def p_weighted(
     if len(points) == 1:
         (one,) = points
         return p_predictive(
-            one.n, one.m, one.m / one.b, mu=one.mu, sigma=one.sigma, scatter=one.scatter, nu=one.nu, step=step
+            one.n,
+            one.m,
+            one.m / one.b,
+            mu=one.mu,
+            sigma=one.sigma,
+            scatter=one.scatter,
+            nu=one.nu,
+            overdispersion=one.overdispersion,
+            step=step,
         )
     model = _Model(points)
     w = np.asarray(weights, dtype=float) / max(weights)
@@ -142,7 +156,8 @@ class _Model:
         self._b = np.maximum(_exclusive(b), 1e-9)
         # squared errors of nested counts add up
         squared = np.maximum(_exclusive(b**2 / m), self._b**2 / m)
-        self._m = np.maximum(self._b**2 / squared, 0.5)
+        self.overdispersion = of("overdispersion")
+        self._m = np.maximum(self._b**2 / squared, 0.5) / self.overdispersion
         self._mu, self._sigma, self._scatter = of("mu"), of("sigma"), of("scatter")
         self._nu = np.minimum(of("nu"), _LARGEST_NU)
         self._known, self._estimated = (
@@ -162,13 +177,16 @@ class _Model:
         return np.maximum(_exclusive(cumulative), 1e-9)
 
     def tail(self, w: Array, t: float, *, seed: int, draws: int) -> float:
-        """E[P(T >= t)]."""
-        dimensions = 3 * len(w)
+        """E[P(T >= t)] of the count with weights `w` `(K,)`."""
+        dimensions, v = 3 * len(w), self.overdispersion
+
+        def above(z: Array) -> Array:
+            return weighted_tail(w * v, self.rates(z) / v, t)
 
         def cost(z: Array) -> tuple[float, Array]:
             """Minus the log of the integrand, and its gradient by differences: all in one pass."""
             at = np.concatenate([z[None], z + _STEP * np.eye(dimensions)])
-            values = np.square(at).sum(axis=1) / 2 - np.log(np.maximum(weighted_tail(w, self.rates(at), t), 1e-290))
+            values = np.square(at).sum(axis=1) / 2 - np.log(np.maximum(above(at), 1e-290))
             return float(values[0]), (values[1:] - values[0]) / _STEP
 
         modes: list[Array] = []
@@ -188,4 +206,4 @@ class _Model:
         log_weight = (
             -0.5 * np.square(z).sum(axis=1) - np.logaddexp.reduce(proposed, axis=0) + dimensions * np.log(_WIDER)
         )
-        return min(1.0, float(np.mean(np.exp(log_weight) * weighted_tail(w, self.rates(z), t))))
+        return min(1.0, float(np.mean(np.exp(log_weight) * above(z))))

@@ -86,6 +86,8 @@ class StatisticsSettings:
         scatter_floor: standard deviation that the bias of a method has from region to region at least, in the log, as pairs of working point and
             floor, between which it goes as a power. Non-closure that the pseudo signal regions are too few to see is covered up to there, and only
             to there (docs/method.md).
+        test: `joint` quotes all working points of a method in one test, `smallest` the smallest p-value among them, after these trials: what local and global
+            significances of windows and of the run are of. Both stand in the results; which is quoted is fixed beforehand.
         joint_weights: of an event in the test of all working points together, by the tightest one that it passes; pairs of working point and weight, between
             which it goes as a power. Fixed beforehand: any weights give a valid p-value, good ones a small one (docs/method.md).
         link_working_points: let working points that count many events say, too, what the mean bias is behind those that count few: it changes from one to
@@ -101,6 +103,7 @@ class StatisticsSettings:
 
     overdispersion: float | Literal["calibrated"] = within(1.0, 1, 100)
     scatter_floor: tuple[tuple[float, float], ...] = ((0.1, 0.02), (0.01, 0.05), (0.001, 0.15))
+    test: Literal["joint", "smallest"] = "joint"
     joint_weights: tuple[tuple[float, float], ...] = ((0.1, 0.05), (0.01, 0.4), (0.001, 1.0))
     link_working_points: bool = True
     shift: Literal["always", "positive"] = "always"

@@ -138,7 +138,7 @@ def artefacts_of(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 def verify_run(folder: Path) -> str:
     """Walk from the summary of a run to its inputs. Returns what was found whole; raises ArtefactError for the first thing that does not fit."""
     from cathode import io
-    from cathode.results import Summary
+    from cathode.summary import Summary
 
     summary: Summary = io.read(folder / "summary.json", Summary)
     config = load_config(summary.config)

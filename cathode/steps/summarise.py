@@ -9,10 +9,17 @@ from cathode.config import Config
 from cathode.events import Intake
 from cathode.inference.shared import Passing
 from cathode.inference.table import as_csv, hunts_frame
-from cathode.inference.total import global_significance, inclusive_excess, merge_excesses, window_significances
-from cathode.results import HuntResults, Summary, Truth
+from cathode.inference.total import (
+    global_significance,
+    inclusive_excess,
+    list_searches,
+    merge_excesses,
+    window_significances,
+)
+from cathode.results import HuntResults, Truth
 from cathode.running.usage import summarise_timing
 from cathode.seeds import derive_seed
+from cathode.summary import Summary
 from cathode.usage import RuleUsage
 from cathode.version import __version__
 
@@ -36,9 +43,10 @@ def summarise(
             evaluated = known.get((entry.window, entry.method))
             flags = entry.flags + (_QUICK if config.quick else ())
             entries.append(dataclasses.replace(entry, truth=evaluated[i] if evaluated else None, flags=flags))
-    joint = {(group.entries[0].window, group.entries[0].method): group.joint for group in hunts if group.entries}
-    seed, inclusive = derive_seed(config.seed, "trials"), inclusive_excess(entries)
-    total = global_significance(entries, passing, seed=seed)
+    joint = tuple(group.joint for group in hunts if group.joint is not None)
+    seed, test, inclusive = derive_seed(config.seed, "trials"), config.statistics.test, inclusive_excess(entries)
+    windows = window_significances(entries, joint, passing, inclusive, test=test, seed=seed)
+    total = global_significance(list_searches(entries, joint, test), passing, seed=seed)
     summary = Summary(
         run=config.run,
         code_version=__version__,
@@ -47,9 +55,10 @@ def summarise(
         n_events=intake.kept,
         intake=intake,
         blind=config.blind,
-        windows=window_significances(entries, passing, inclusive, joint, seed=seed),
+        joint=joint,
+        windows=windows,
         inclusive=inclusive,
-        excesses=merge_excesses(entries),
+        excesses=merge_excesses(windows),
         hunts=tuple(entries),
         timing=summarise_timing(used),
         **vars(total),

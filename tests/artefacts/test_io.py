@@ -37,12 +37,12 @@ from cathode.results import (
     OverdispersionTable,
     Selected,
     Stage,
-    Summary,
     Truth,
     TruthPoint,
     Workspace,
 )
 from cathode.stats.random_effects import RandomEffects
+from cathode.summary import Summary
 
 MADE = io.Made("test", "0", {"events": "abc"})
 RNG = np.random.default_rng(0)

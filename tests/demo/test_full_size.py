@@ -11,7 +11,7 @@ import pytest
 import cathode
 from cathode import io
 from cathode.config import load_config
-from cathode.results import Summary
+from cathode.summary import Summary
 
 
 @pytest.mark.demo

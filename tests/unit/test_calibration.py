@@ -67,7 +67,7 @@ def scans(shared):
     )  # fmt: skip
     assert [v.window for v in null.verdicts] == ["m3000", "m3500", "m3600"]
     assert all(v.n == 300 and v.passes for v in null.verdicts)
-    assert null.trials.hunts == 3
+    assert null.trials.tests == 3
     assert null.trials.effective == pytest.approx(2, abs=0.35)
     for e in null.experiments[:5]:  # what is kept of an experiment gives its p-value again
         again = p_predictive(

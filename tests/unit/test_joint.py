@@ -57,12 +57,13 @@ def test_it_is_what_toys_say(n):
     assert p_weighted(points, WEIGHTS, step=0.0, seed=2) == pytest.approx(expected, rel=0.05 + 4 * error)
 
 
-@pytest.mark.parametrize("n", [4.0, 10.0, 30.0, 60.0])
-def test_one_working_point_is_the_primary(n):
+@pytest.mark.parametrize(("n", "v"), [(4.0, 1.0), (10.0, 1.0), (30.0, 1.0), (60.0, 1.0), (10.0, 1.6), (30.0, 1.6)])
+def test_one_working_point_is_the_primary(n, v):
     """As one point, and as the tightest of two of which the other has hardly any weight."""
     one = dataclasses.replace(TIGHT, n=n)
-    expected = p_predictive(n, 60.0, 6.0, mu=-0.05, sigma=0.1, scatter=0.15, nu=12.0, step=0.0)
-    assert p_weighted([dataclasses.replace(TIGHT, n=n)], [0.3], step=0.0) == pytest.approx(expected, rel=1e-12)
+    one = dataclasses.replace(one, overdispersion=v)
+    expected = p_predictive(n, 60.0, 6.0, mu=-0.05, sigma=0.1, scatter=0.15, nu=12.0, overdispersion=v, step=0.0)
+    assert p_weighted([one], [0.3], step=0.0) == pytest.approx(expected, rel=1e-12)
     assert p_weighted([dataclasses.replace(MIDDLE, n=100.0 + n), one], [1e-5, 1.0], step=0.0) == pytest.approx(
         expected, rel=0.05
     )

@@ -7,10 +7,18 @@ import pytest
 from scipy.stats import combine_pvalues, multivariate_normal, norm
 
 from cathode.inference.shared import Passing, correlate, shared_events
-from cathode.inference.total import global_significance, merge_excesses, window_significances
-from cathode.results import HuntResult, Inclusive
+from cathode.inference.total import (
+    correlation_of,
+    global_significance,
+    list_searches,
+    merge_excesses,
+    window_significances,
+)
+from cathode.results import HuntResult
 from cathode.stats.counting import fisher, sidak
+from cathode.stats.joint import Joint
 from cathode.stats.trials import p_smallest, sidak_trials
+from cathode.summary import Inclusive
 
 MATRIX = np.array([[1.0, 0.3, 0.1], [0.3, 1.0, 0.3], [0.1, 0.3, 1.0]])
 
@@ -85,7 +93,8 @@ def test_global_significance_counts_hunts_that_share_events_less_and_references_
     windows = [(3000.0 + 100 * i, 3400.0 + 100 * i) for i in range(5)]
     entries = [entry(w, 1e-4 * (i + 1)) for i, w in enumerate(windows)] + [entry(windows[0], 1e-30, "supervised")]
     entries = [dataclasses.replace(e, window=f"w{i}") for i, e in enumerate(entries)]
-    apart = global_significance(entries)
+    searches = list_searches(entries, (), "smallest")
+    apart = global_significance(searches)
     assert apart.trials == 5
     assert apart.p_sidak == pytest.approx(1 - (1 - 1e-4) ** 5)
     assert apart.p_global == pytest.approx(apart.p_sidak, rel=0.01)
@@ -94,14 +103,15 @@ def test_global_significance_counts_hunts_that_share_events_less_and_references_
         Passing(hunts=(e.name,), row=rows + 20 * i, share=np.ones((100, 1), dtype=np.float32))
         for i, e in enumerate(entries[:5])
     ]
-    found = global_significance(entries, common)
+    found = global_significance(searches, common)
     assert 3 < found.trials_effective < 4.9
     assert 3e-4 < found.p_global < apart.p_global
     assert found.z_global == pytest.approx(norm.isf(found.p_global))
-    alone = global_significance(entries[:1])
+    alone = global_significance(searches[:1])
     assert alone.trials_effective == pytest.approx(1)
     assert alone.p_global == 1e-4
-    assert global_significance([entry(windows[0], None)]).p_global is None
+    assert list_searches([entry(windows[0], None)], (), "smallest") == []
+    assert global_significance([]).p_global is None
 
 
 def test_one_number_per_window_is_that_of_its_own_hunts():
@@ -119,6 +129,47 @@ def test_one_number_per_window_is_that_of_its_own_hunts():
     assert first.p_combined == pytest.approx(fisher(first.p, 0.01))
     assert (far.window, far.p, far.trials, far.p_combined, far.z_combined) == ("far", 0.3, 1, None, None)
     assert window_significances([entry((1.0, 2.0), None)]) == ()
+
+
+def joint(window: str, p: float, method: str = "cathode") -> Joint:
+    return Joint(window=window, method=method, eps_bkg=(0.1, 0.01), weights=(0.1, 1.0), p=p, z=float(norm.isf(p)))
+
+
+def test_the_test_that_is_quoted_is_that_of_the_configuration():
+    """All working points in one test lead with their own p-value, by the working point that is strongest; one by one they count as trials."""
+    hunts = [entry((1.0, 2.0), p, method, eps) for method, eps, p in
+             [("cathode", 0.1, 1e-3), ("cathode", 0.01, 1e-4), ("cwola", 0.1, 1e-5), ("cwola", 0.01, 0.2)]]  # fmt: skip
+    tests = [joint("w", 1e-6), joint("w", 1e-3, "cwola")]
+    (together,) = window_significances(hunts, tests)
+    assert (together.method, together.eps_bkg, together.p_local, together.trials) == ("cathode", 0.01, 1e-6, 2)
+    assert together.p == together.p_joint == pytest.approx(sidak(1e-6, 2), rel=0.01)
+    (one_by_one,) = window_significances(hunts, tests, test="smallest")
+    assert (one_by_one.method, one_by_one.eps_bkg, one_by_one.p_local, one_by_one.trials) == ("cwola", 0.1, 1e-5, 4)
+    assert one_by_one.p == one_by_one.p_smallest == together.p_smallest == pytest.approx(sidak(1e-5, 4), rel=0.01)
+    assert [len(list_searches(hunts, tests[:1], "joint")), len(list_searches(hunts, tests, "smallest"))] == [3, 4]
+
+
+def test_weighted_counts_that_share_events_against_toys():
+    """Two methods that select partly the same events, each at two working points of which the tighter lies inside the looser."""
+    rng = np.random.default_rng(5)
+    n = 1500  # events that may be there, each a Poisson variable
+    loose = {"cathode": np.arange(1000), "cwola": np.arange(400, 1500)}
+    tight = {"cathode": np.arange(300, 500), "cwola": np.arange(450, 700)}
+    hunts, parts, counts = [], [], []
+    for method in ("cathode", "cwola"):
+        for eps, rows in ((0.1, loose[method]), (0.01, tight[method])):
+            h = dataclasses.replace(entry((1.0, 2.0), 0.1, method, eps), n_bkg=float(len(rows)))
+            hunts.append(h)
+            parts.append(Passing(hunts=(h.name,), row=rows, share=np.ones((len(rows), 1), dtype=np.float32)))
+            counts.append(np.isin(np.arange(n), rows))
+    searches = list_searches(hunts, [joint("w", 0.1), joint("w", 0.1, "cwola")], "joint")
+    events = rng.poisson(1.0, (20_000, n)).astype(float)
+    passed_of = [events @ c for c in counts]
+    totals = [0.1 * (a - b) + 1.0 * b for a, b in (passed_of[:2], passed_of[2:])]
+    expected = np.corrcoef(totals)[0, 1]
+    assert 0.1 < expected < 0.6
+    assert correlation_of(searches, parts)[0, 1] == pytest.approx(expected, abs=0.02)
+    assert [s.variance for s in searches] == pytest.approx(np.var(totals, axis=1), rel=0.05)
 
 
 def seen(low: float, z: float, method: str = "cathode", eps: float = 0.01) -> HuntResult:
@@ -141,11 +192,9 @@ def test_neighbouring_excesses_are_one():
         seen(4200, 3.5),
         seen(4400, 1.0),
     ]
-    first, second = merge_excesses(scan)
-    assert (first.window, first.z_local, first.eps_bkg) == ("m3500", 6.0, 0.01)
+    first, second = merge_excesses(window_significances(scan))
+    assert (first.window, round(first.z_local, 6), first.eps_bkg) == ("m3500", 6.0, 0.01)
     assert first.neighbours == ("m3200", "m3400", "m3600", "m4000")  # tails reach m4000, and m3100 was quiet
     assert (second.window, second.neighbours) == ("m4400", ())
-    assert merge_excesses([seen(3300, 9.0, method="supervised"), seen(3300, 2.9)]) == ()
-    assert (
-        merge_excesses([HuntResult(window="w", signal_region=(1, 2), method="cathode", eps_bkg=0.1, n_bkg=1.0)]) == ()
-    )
+    assert merge_excesses(window_significances([seen(3300, 9.0, method="supervised"), seen(3300, 2.9)])) == ()
+    assert merge_excesses(window_significances([entry((1.0, 2.0), None)])) == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 from example_hunt import CHECKS, GOOD, summary
@@ -11,15 +12,14 @@ from cathode.calibration.results import BackgroundOnly, NullMeasured, SignalFit,
 from cathode.calibration.verdicts import uniformity
 from cathode.config import Config
 from cathode.events import Intake
-from cathode.inference.total import inclusive_excess
+from cathode.inference.total import inclusive_excess, window_significances
 from cathode.report.explain import compare_runs, describe_limits, explain
-from cathode.report.verdict import Calibration, discovery_threshold, lights, quoted, verdict, word
-from cathode.results import (
-    ExpectedEvents,
-    HuntResult,
-    Inclusive,
-)
+from cathode.report.verdict import Calibration, discovery_threshold, headline, lights, quoted, verdict, word
+from cathode.results import ExpectedEvents, HuntResult
 from cathode.spectrum.mass_fit import z_profile
+from cathode.stats.joint import Joint
+from cathode.stats.settings import StatisticsSettings
+from cathode.summary import Inclusive
 
 
 def state(name: str, *hunts: HuntResult, **changes: object) -> str:
@@ -116,7 +116,7 @@ def calibration(null: Verdict, fit: SignalFit | None = None, window: str = "m350
 
 
 TRIALS = Trials(
-    hunts=6, effective=5.0, p_global=(0.5,), p_sidak=(0.5,), n_shared=0, verdict=uniformity([0.5]), windows=()
+    tests=6, effective=5.0, p_global=(0.5,), p_sidak=(0.5,), n_shared=0, verdict=uniformity([0.5]), windows=()
 )
 FIT = SignalFit(
     n=40, slope=0.98, slope_error=0.03, intercept=1.0, pull_mean=0.1, pull_mean_error=0.15, pull_sd=1.0, pull_sd_error=0.1, coverage_68=0.68,
@@ -242,10 +242,25 @@ def test_limits_and_explanations_name_the_hunt():
     with pytest.raises(Exception, match="found no limits"):
         describe_limits(summary(dataclasses.replace(GOOD, limit=None)))
     text = explain(summary(GOOD))
-    assert "the window: 5.37σ, the only hunt of m3500" in text
+    assert "the window: 5.37σ, of one test" in text
     both = summary(GOOD, dataclasses.replace(GOOD, method="cwola", p_local=0.3, z_local=0.5))
-    assert "σ after 2 hunts of m3500, " in explain(both)
+    assert "σ after 2 tests" in explain(both)
     assert "non-closure of the interpolation   5.40   -5.80" in text
     assert "number of hunts, 6                 5.10   -0.30" in text
     with pytest.raises(Exception, match=r"no hunt m3500_cathode_0\.1 \(did you mean m3500_cathode_0\.01\?\)"):
         explain(summary(GOOD), "m3500_cathode_0.1")
+
+
+def test_all_working_points_in_one_test_lead_where_there_are_several():
+    tight = dataclasses.replace(GOOD, eps_bkg=0.001, n_obs=60, n_bkg=18.0, p_local=5e-7, z_local=4.9)
+    joint = Joint(window="m3500", method="cathode", eps_bkg=(0.01, 0.001), weights=(0.4, 1.0), p=1e-9, z=5.998)
+    windows = window_significances([GOOD, tight], [joint])
+    found = summary(GOOD, tight, joint=(joint,), windows=windows, z_global=5.9)
+    assert found.best == GOOD
+    assert "5.4σ local, 6.0σ with all working points, 5.9σ global" in headline(found, GOOD)
+    text = explain(found)
+    assert re.search(r"all working points in one test +6\.00 +\+0\.60\n *number of tests, 6 +5\.90", text)
+    assert "all working points of each method in one: 6.00σ, one by one: 5.24σ" in text
+    one_by_one = dataclasses.replace(found, config=Config(statistics=StatisticsSettings(test="smallest")).as_dict())
+    assert "5.4σ local, 5.9σ global" in headline(one_by_one, GOOD)
+    assert "in one test" not in explain(one_by_one).split("\n\n")[1]

@@ -28,8 +28,8 @@ from cathode.config import load_config
 from cathode.density.settings import HistogramSettings
 from cathode.events import Template
 from cathode.published import SCHEMAS
-from cathode.results import Summary
 from cathode.running.cost import estimate_cost
+from cathode.summary import Summary
 
 CONFIG: dict[str, Any] = {
     "run": "toy",
