@@ -262,7 +262,7 @@ def verdict(summary: Summary, report: str, calibration: Calibration | None = Non
 
 
 def headline(summary: Summary, h: HuntResult) -> str:
-    """One sentence with the numbers of a hunt; the largest of several names their global significance."""
+    """One sentence with the numbers of a hunt: its own count, and the significances that are quoted, local and global."""
     low, high = h.signal_region
     where = f"{low:.6g}–{high:.6g} GeV"
     how = f"{find_method(h.method).label}, ε_B = {h.eps_bkg:g}"
@@ -272,18 +272,17 @@ def headline(summary: Summary, h: HuntResult) -> str:
             f"{quick}BLIND   {where}   {h.n_bkg:.1f} expected behind the selection ({how})   "
             f"3σ from {math.ceil(discovery_threshold(h, 3))}, 5σ from {math.ceil(discovery_threshold(h, 5))} events on"
         )
+    joint = next((j for j in summary.joint if (j.window, j.method) == (h.window, h.method)), None)
+    if joint and summary.is_joint:  # what is quoted is of all working points, what is counted of one
+        how, local = f"{how}: {h.z_local:.1f}σ", joint.z
+    else:
+        local = h.z_local
     inclusive = next((i.z for i in summary.inclusive if i.window == h.window and i.z is not None), None)
     return (
         f"{quick}{word(summary)}   {where}   {h.n_obs} seen, {h.n_bkg:.1f} ± {h.sigma.total:.1f} expected ({how})   "
-        f"{h.z_local:.1f}σ local, {_together(summary, h)}{summary.z_global:.1f}σ global"
+        f"{local:.1f}σ local, {summary.z_global:.1f}σ global"
         + (f"   inclusive {inclusive:.1f}σ" if inclusive is not None else "")
     )
-
-
-def _together(summary: Summary, h: HuntResult) -> str:
-    """All working points of a hunt's method in one test, where that is what is quoted."""
-    joint = next((j for j in summary.joint if (j.window, j.method) == (h.window, h.method)), None)
-    return f"{joint.z:.1f}σ with all working points, " if joint and summary.is_joint else ""
 
 
 def word(summary: Summary) -> str:

@@ -10,8 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from cathode.classifier.trees import load_lightgbm
+
 _PATIENCE = 20  # seconds for an answer of Slurm's controller
-_LARGE = ("torch", "scipy.stats", "pandas", "pyarrow.parquet", "lightgbm")
+_LARGE = ("torch", "pandas", "pyarrow.parquet")
 _DRIVERS = ("/dev/nvidiactl", "/dev/kfd")
 
 
@@ -26,6 +28,7 @@ def limit_memory(megabytes: int | None) -> None:
     if megabytes and _identity() and not any(map(os.path.exists, _DRIVERS)):
         for name in _LARGE:
             import_module(name)
+        load_lightgbm()
         resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, resource.RLIM_INFINITY))
 
 

@@ -62,7 +62,7 @@ def test_results_are_found_by_working_point_and_method(found):
     assert (found.z, found.p) == (found.best.z_local, found.best.p_local)
     assert found.z == max(found[eps].z for eps in (0.1, 0.02))
     assert found.z_global < found.z
-    assert found.summary.trials == 2
+    assert found.summary.trials == 1  # both working points are one test
     with pytest.raises(
         KeyError, match=r"no hunt of cathode at working point 0\.5, expected one of cathode 0\.1, cathode 0\.02"
     ):
@@ -72,7 +72,9 @@ def test_results_are_found_by_working_point_and_method(found):
 def test_it_explains_its_significance_to_the_last_stage(found):
     stages = found.why().stages
     assert stages[0].source == "counting"
-    assert stages[-2].z == pytest.approx(found.z)
+    assert [stage.source for stage in stages[-2:]] == ["joint", "trials"]
+    assert stages[-3].z == pytest.approx(found.z)
+    assert stages[-2].z == found.summary.window.z_local
     assert stages[-1].z == pytest.approx(found.z_global)
     text = str(found.why(0.1))
     assert "non-closure of the interpolation" in text
@@ -110,7 +112,8 @@ def test_the_selected_events_are_those_of_the_table(found):
 
 def test_it_prints_itself(found):
     text, page = repr(found), found._repr_html_()
-    assert f"{found.z:.1f}σ local, {found.z_global:.1f}σ global" in text
+    together = found.summary.window.z_local
+    assert f"= 0.02: {found.z:.1f}σ)   {together:.1f}σ local, {found.z_global:.1f}σ global" in text
     assert text.splitlines()[1].split() == ["method", "ε_B", "observed", "expected", "z", "95", "%", "limit"]
     assert f"<td>{found[0.1].n_obs}</td>" in page
     assert "⚑ m3000_supervised_0.1: reference: uses truth labels" in text
@@ -282,7 +285,7 @@ def test_a_count_is_as_good_as_a_smeared_count(monkeypatch):
     table = toy_table(15000, 260, 5)
     table["n"] = np.where(table.label == 1, rng.poisson(12, len(table)), rng.poisson(5, len(table)))
     keys = {**ASK, **LIGHT, "features": ["b", "c", "n"], "working_points": (0.05,), "cores": 2}
-    keys["closure"] = cathode.ClosureSettings(windows=12, bootstraps=2)
+    keys["closure"] = cathode.ClosureSettings(windows=5, bootstraps=2)
     hunted = cathode.hunt(table, **keys, discrete=["n"])
     assert not said
     by_hand = cathode.hunt(table.assign(n=table.n + rng.uniform(-0.5, 0.5, len(table))), **keys)

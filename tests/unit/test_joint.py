@@ -51,7 +51,7 @@ def brute_force(points: list[Behind], weights: tuple[float, ...], toys: int, see
 @pytest.mark.parametrize("n", [(1000.0, 100.0, 10.0), (1010.0, 118.0, 17.0), (1050.0, 135.0, 24.0), (940.0, 80.0, 5.0)])
 def test_it_is_what_toys_say(n):
     points = [dataclasses.replace(p, n=count) for p, count in zip((LOOSE, MIDDLE, TIGHT), n, strict=True)]
-    toys = 2_000_000
+    toys = 1_000_000
     expected = brute_force(points, WEIGHTS, toys, 1)
     error = np.sqrt(expected * (1 - expected) / toys) / expected
     assert p_weighted(points, WEIGHTS, step=0.0, seed=2) == pytest.approx(expected, rel=0.05 + 4 * error)

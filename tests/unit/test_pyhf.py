@@ -70,7 +70,7 @@ def test_the_vectorised_likelihood_is_that_of_pyhf():
     rows = [
         (float(np.round(b + k * np.sqrt(b + b**2 / m + (s * b) ** 2))), b, m, s)
         for b, m, s in cases
-        for k in (-0.8, 0.0, 1.5, 3.0, 6.0)
+        for k in (-0.8, 1.5, 6.0)
     ]
     own = z_profile_counts(*np.array(rows).T)
     fitted = [z_pyhf(build_workspace(counting(n, b, m, non_closure=s))) for n, b, m, s in rows]

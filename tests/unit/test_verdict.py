@@ -246,7 +246,7 @@ def test_limits_and_explanations_name_the_hunt():
     both = summary(GOOD, dataclasses.replace(GOOD, method="cwola", p_local=0.3, z_local=0.5))
     assert "σ after 2 tests" in explain(both)
     assert "non-closure of the interpolation   5.40   -5.80" in text
-    assert "number of hunts, 6                 5.10   -0.30" in text
+    assert "number of tests, 6                 5.10   -0.30" in text
     with pytest.raises(Exception, match=r"no hunt m3500_cathode_0\.1 \(did you mean m3500_cathode_0\.01\?\)"):
         explain(summary(GOOD), "m3500_cathode_0.1")
 
@@ -257,10 +257,10 @@ def test_all_working_points_in_one_test_lead_where_there_are_several():
     windows = window_significances([GOOD, tight], [joint])
     found = summary(GOOD, tight, joint=(joint,), windows=windows, z_global=5.9)
     assert found.best == GOOD
-    assert "5.4σ local, 6.0σ with all working points, 5.9σ global" in headline(found, GOOD)
+    assert "(CATHODE, ε_B = 0.01: 5.4σ)   6.0σ local, 5.9σ global" in headline(found, GOOD)
     text = explain(found)
     assert re.search(r"all working points in one test +6\.00 +\+0\.60\n *number of tests, 6 +5\.90", text)
     assert "all working points of each method in one: 6.00σ, one by one: 5.24σ" in text
     one_by_one = dataclasses.replace(found, config=Config(statistics=StatisticsSettings(test="smallest")).as_dict())
-    assert "5.4σ local, 5.9σ global" in headline(one_by_one, GOOD)
+    assert "(CATHODE, ε_B = 0.01)   5.4σ local, 5.9σ global" in headline(one_by_one, GOOD)
     assert "in one test" not in explain(one_by_one).split("\n\n")[1]
