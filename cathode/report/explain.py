@@ -28,7 +28,7 @@ def explain(summary: Summary, name: str | None = None, calibration: Calibration 
             rows.append([source, f"{z:.2f}", "" if before is None else f"{z - before:+.2f}"])
             before = z
         lines += [aligned(rows, left=1), ""]
-    lines += [*derivation(h), ""] if h.reference else []
+    lines += [*derivation(summary, h), ""] if h.reference else []
     lines += [*of_window(summary, h), ""] if summary.windows else []
     for light in lights(summary, h, calibration):
         lines.append(f"{light.symbol} {light.name}: {light.sentence}")
@@ -57,8 +57,8 @@ def stages(summary: Summary, h: HuntResult, *, trials: bool) -> list[tuple[str, 
     return [(SOURCES[s.source] + (f", {summary.trials}" if s.source == "trials" else ""), s.z) for s in found]
 
 
-def derivation(h: HuntResult) -> list[str]:
-    """The numbers that the p-value is computed from, so that a reader can do it again."""
+def derivation(summary: Summary, h: HuntResult) -> list[str]:
+    """The numbers that the p-value is computed from, and that of all working points in one test, so that a reader can do it again."""
     given, r = h.predictive, h.reference
     if given is None or r is None:
         return []
@@ -69,6 +69,28 @@ def derivation(h: HuntResult) -> list[str]:
         f"  the log of the bias has mean {given['mu']:+.4f}, a known error of {given['sigma']:.4f} and a scatter of {given['scatter']:.4f} with "
         f"{given['nu']:.1f} degrees of freedom (Student's t)",
         *([f"  were another scatter declared: {curve}"] if (curve := _of_scatter(h)) else []),
+        *_of_joint(summary, h),
+    ]
+
+
+def _of_joint(summary: Summary, h: HuntResult) -> list[str]:
+    """The test of all working points, where that is what is quoted."""
+    joint = next((j for j in summary.joint if (j.window, j.method) == (h.window, h.method)), None)
+    if joint is None or not summary.is_joint:
+        return []
+    points = {e.eps_bkg: e.predictive for e in summary.hunts if (e.window, e.method) == (h.window, h.method)}
+    given = [found for eps in joint.eps_bkg if (found := points[eps]) is not None]
+    if len(given) < len(joint.eps_bkg):
+        return []
+    names = ("mu", "sigma", "scatter", "nu", "overdispersion")
+    behind = [
+        f"Behind(n={g['n']:.6g}, b={g['m'] / g['tau']:.6g}, m={g['m']:.6g}, {', '.join(f'{k}={g[k]:.6g}' for k in names)})"
+        for g in given
+    ]
+    weights = ", ".join(f"{w:.6g}" for w in joint.weights)
+    return [
+        f"all working points: p = {joint.p:.3g} = p_weighted([{', '.join(behind)}], [{weights}], step={given[0]['step']:.6g}), in cathode/stats/joint.py:",
+        "  events weighted by the tightest working point that they pass; its integral is drawn, and another seed moves it by thousandths of a standard deviation",
     ]
 
 

@@ -19,6 +19,7 @@ import pyhf
 import pytest
 from conftest import toy_table
 from linear_density import LinearDensity
+from scipy.stats import norm
 
 import cathode
 from cathode.artefacts import FigureNumbers
@@ -28,6 +29,7 @@ from cathode.report.explain import explain
 from cathode.report.page import report
 from cathode.results import Limit
 from cathode.stats.counting import p_predictive
+from cathode.stats.joint import Behind, p_weighted
 
 ASK = {"mass": "m", "features": ["a", "b", "c"], "window": (2800, 3200), "range": (2000, 5000), "progress": False}
 LIGHT = {
@@ -178,6 +180,9 @@ def test_the_quoted_p_value_can_be_computed_again_from_what_is_printed(found):
         assert p_predictive(given.pop("n"), given.pop("m"), given.pop("tau"), **given) == pytest.approx(
             result.p_local, rel=1e-3
         )
+    call = re.search(r"= (p_weighted\(.*\)), in cathode/stats/joint.py", explain(found.summary)).group(1)
+    again = eval(call, {"p_weighted": p_weighted, "Behind": Behind, "inf": np.inf})
+    assert norm.isf(again) == pytest.approx(found.summary.window.z_local, abs=0.02)
 
 
 def test_the_page_loads_nothing_and_its_data_cannot_end_it(found):
