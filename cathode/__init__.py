@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from cathode.regions import Window as Window
     from cathode.report.table import ScanTable as ScanTable
     from cathode.results import HuntResult as HuntResult
+    from cathode.spectrum.reference import ReferenceHistogram as ReferenceHistogram
+    from cathode.spectrum.scan import scan_masses as scan_masses
     from cathode.stats.settings import StatisticsSettings as StatisticsSettings
     from cathode.summary import Summary as Summary
     from cathode.template.make import make_template as make_template
@@ -72,6 +74,7 @@ _HOMES = {
     "Labels": "cathode.events",
     "Method": "cathode.classifier.method",
     "MethodScores": "cathode.classifier.scores",
+    "ReferenceHistogram": "cathode.spectrum.reference",
     "ScanTable": "cathode.report.table",
     "StatisticsSettings": "cathode.stats.settings",
     "Summary": "cathode.summary",
@@ -89,6 +92,7 @@ _HOMES = {
     "load_demo": "cathode.intake.demo",
     "make_template": "cathode.template.make",
     "measure_closure": "cathode.inference.chain",
+    "scan_masses": "cathode.spectrum.scan",
     "score": "cathode.classifier.methods",
     "score_reference": "cathode.classifier.methods",
     "select": "cathode.inference.counts",

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from cathode.artefacts import artefact
+from cathode.errors import DataError
 from cathode.events import Events
 from cathode.regions import Interval, Mask, Window, count_in_bins, spectrum_peak
 from cathode.seeds import derive_seed
 from cathode.spectrum.grid import MassGrid
 from cathode.spectrum.loglinear import bin_integrals
 from cathode.spectrum.mass_fit import BAD, SpectrumFit, family_basis, fit_families, weights_of
+from cathode.spectrum.reference import ReferenceHistogram, histogram_of
 from cathode.stats.settings import StatisticsSettings
 from cathode.stats.tails import chi2_sf
 
@@ -24,6 +26,7 @@ _MOST_APART = 4  # excesses that may be left out of a fit that describes the res
 _WIDTHS = (0.7, 1.0, 1.5, 2.2)  # of signals, in widths of the scan
 _BEYOND_PEAK = 1.06
 _LEAST = 10.0  # events expected per bin: the score is Gaussian there
+_REFERENCE = "reference"
 
 
 @artefact("spectrum_scan", "json")
@@ -45,7 +48,7 @@ class SpectrumScan:
         p_global: Gross-Vitells bound.
         crossings: mean number of up-crossings of q0 = `level` behind it, of all widths.
         level: of q0.
-        family: of the background function.
+        family: of the background function; `reference` where other events or a histogram stood for it.
         n_parameters: of the background function.
         p_value: goodness of fit of a function to all of the spectrum.
         fit_range: masses used (GeV).
@@ -73,20 +76,22 @@ class SpectrumScan:
     apart: tuple[Interval, ...] = ()
 
 
-def score_weights(b: Array, basis: Array, signal: Array, kept: Mask | None = None) -> Array:
+def score_weights(
+    b: Array, basis: Array, signal: Array, kept: Mask | None = None, variance: Array | None = None
+) -> Array:
     """Weights `(k, s)` that turn residuals n - b `(k,)` into significances of `s` signal hypotheses.
 
-    Rao's score test of a signal on top of b = exp(basis a): Z = U / sqrt(I), U = sum_i w_i (n_i - b_i) with w the signal over b,
-    `signal (k, s)`, less its projection on the derivatives of the background, `basis (k, p)`, so that the background's fit
-    takes part; I = sum_i b_i w_i^2. Equal to sqrt(q0) for counts of tens (Rao, Proc. Camb. Phil. Soc. 44 (1948) 50). Where the
+    Rao's score test of a signal on top of b = exp(basis a): Z = U / sqrt(I), U = sum_i w_i (n_i - b_i) with w the signal over the
+    `variance` of a residual (Poisson's b when None), `signal (k, s)`, less its projection on the derivatives of the background, `basis (k, p)`, so that
+    the background's fit takes part; I = sum_i variance_i w_i^2. Equal to sqrt(q0) for counts of tens (Rao, Proc. Camb. Phil. Soc. 44 (1948) 50). Where the
     background was fitted to some bins alone, the mask `kept (k,)`, only these take part, and the others are predicted.
     """
     kept = np.ones(len(b), dtype=bool) if kept is None else kept
-    relative = signal / b[:, None]
-    weighted = basis * b[:, None]
-    fitted = np.where(kept[:, None], basis, 0.0)
-    w = relative - fitted @ np.linalg.solve(fitted.T @ weighted, weighted.T @ relative)
-    return np.asarray(w / np.sqrt((b[:, None] * w**2).sum(axis=0)))
+    v = b if variance is None else variance
+    relative, derivative = signal / v[:, None], basis * b[:, None]
+    fitted = np.where(kept[:, None], derivative / v[:, None], 0.0)
+    w = relative - fitted @ np.linalg.solve(fitted.T @ derivative, derivative.T @ relative)
+    return np.asarray(w / np.sqrt((v[:, None] * w**2).sum(axis=0)))
 
 
 def up_crossings(z: Array, level: float) -> Array:
@@ -121,7 +126,15 @@ def scan_spectrum(
 
 
 def scan_masses(
-    mass: Array, low: float, high: float, width: float, *, sqrt_s: float, seed: int, toys: int = 10_000
+    mass: Array,
+    low: float,
+    high: float,
+    width: float,
+    *,
+    reference: Array | ReferenceHistogram | None = None,
+    sqrt_s: float = 13000.0,
+    seed: int = 1,
+    toys: int = 10_000,
 ) -> SpectrumScan:
     """Scan the spectrum of `mass (n,)` between `low` and `high` (GeV) for a Gaussian signal of standard deviation `width`, and narrower and wider ones.
 
@@ -129,10 +142,22 @@ def scan_masses(
     the spectrum badly (p < 0.001), the largest excess is left out with three widths on either side, and so on up to four times; where
     nothing describes the rest, there is no significance. The range ends where fewer than 10 events per bin are left. Global p-values from background toys of the fitted function, in the linear
     approximation of the fit.
+
+    With a `reference`, masses of other events or a `ReferenceHistogram`, that is the background instead of a fit: its size is fitted, its shape is not, and its statistical
+    errors are in the significances and in the toys. Its shape is taken for right: `p_value` says whether data agree, and where it is small, the significances are no evidence of a signal.
+
+    Raises DataError for a reference without use, or with bins wider than a signal.
     """
     edges = np.linspace(low, high, max(8, round((high - low) / width * 2)) + 1)
     grid = MassGrid.of(mass)
     edges = edges if grid is None else np.unique(grid.snap(edges))
+    given = None if reference is None else histogram_of(reference, edges)
+    if given is not None:
+        edges = given.edges
+        if (wide := float(np.diff(edges).max())) > width:
+            raise DataError(
+                f"reference: found a bin of {wide:g} GeV, expected at most the width of the signals ({width:g} GeV)"
+            )
     pairs = np.stack([edges[:-1], edges[1:]], axis=1)
     counts = count_in_bins(mass, pairs)
     enough = np.flatnonzero(counts >= _LEAST)
@@ -144,33 +169,26 @@ def scan_masses(
     masses = np.arange(span[0] + width, span[1] - width, width / 4)
     widths = width * np.array(_WIDTHS)
     at = edges[: len(counts) + 1, None, None]
-    signal = np.diff(ndtr((at - masses) / widths[:, None]), axis=0).reshape(
-        len(counts), -1
-    )  # hypotheses width by width
+    # hypotheses width by width
+    signal = np.diff(ndtr((at - masses) / widths[:, None]), axis=0).reshape(len(counts), -1)
     own = slice(_WIDTHS.index(1.0) * len(masses), (_WIDTHS.index(1.0) + 1) * len(masses))
-    kept = np.ones(len(counts), dtype=bool)
-    apart: list[float] = []
-    first: SpectrumFit | None = None
-    while True:
-        best = _best(pairs[kept], counts[kept], span, sqrt_s)
-        if best is None:
-            return empty
-        first = first or best
-        b = bin_integrals(pairs, best.density)
-        basis = family_basis(best.family, best.n_parameters, *best.fit_range, sqrt_s)(pairs.mean(axis=1))
-        weights = score_weights(b, basis, signal, kept)
-        z = (counts - b) @ weights
-        if best.p_value >= BAD:
-            break
-        seen = np.min([np.abs(masses - centre) for centre in [-np.inf, *apart]], axis=0) > 3 * width
-        centre = float(masses[np.where(seen, z[own], -np.inf).argmax()])
-        apart.append(centre)
-        kept &= (pairs[:, 1] <= centre - 3 * width) | (pairs[:, 0] >= centre + 3 * width)
-        if len(apart) > _MOST_APART or kept.sum() < 8:
+    if given is None:
+        behind = _fitted(pairs, counts, signal, masses, own, width, sqrt_s)
+        if isinstance(behind, SpectrumFit):  # that describes nothing
             return replace(
-                empty, family=first.family, n_parameters=first.n_parameters, p_value=first.p_value, fit_range=span
+                empty, family=behind.family, n_parameters=behind.n_parameters, p_value=behind.p_value, fit_range=span
             )
-    drawn = (np.random.default_rng(seed).poisson(b, (toys, len(b))) - b) @ weights
+    else:
+        behind = _referred(given, counts, signal)
+    if behind is None:
+        return empty
+    z = (counts - behind.b) @ behind.weights
+    rng = np.random.default_rng(seed)
+    residuals = rng.poisson(behind.b, (toys, len(counts))) - behind.b
+    if given is not None:  # the reference fluctuates, too: as counts of the size that its errors say
+        size = behind.b**2 / np.maximum(behind.variance - behind.b, 1e-9 * behind.b)
+        residuals = residuals - behind.b / size * (rng.poisson(size, (toys, len(counts))) - size)
+    drawn = residuals @ behind.weights
     of_width = drawn.reshape(toys, len(widths), len(masses))
     top, crossings = float(z.max()), float(up_crossings(of_width, empty.level).sum(axis=1).mean())
     best_width, best_mass = (a.ravel() for a in np.broadcast_arrays(widths[:, None], masses))
@@ -188,11 +206,78 @@ def scan_masses(
         p_global=gross_vitells(top, crossings, empty.level) if top > 0 else 1.0,
         crossings=crossings,
         level=empty.level,
+        family=behind.family,
+        n_parameters=behind.n_parameters,
+        p_value=behind.p_value,
+        fit_range=span,
+        apart=tuple((centre - 3 * width, centre + 3 * width) for centre in sorted(behind.apart)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Background:
+    """Background `b` `(k,)` of a scan, the `variance` `(k,)` of data less background, and what significances are made of: `weights` `(k, s)`."""
+
+    b: Array
+    variance: Array
+    weights: Array
+    family: str
+    n_parameters: int
+    p_value: float
+    apart: tuple[float, ...] = ()
+
+
+def _referred(reference: ReferenceHistogram, counts: Array, signal: Array) -> _Background:
+    """A reference, scaled to the data."""
+    expected, error = reference.expected[: len(counts)], reference.error[: len(counts)]
+    scale = counts.sum() / expected.sum()
+    # a bin that the reference leaves empty is no bin without background
+    b = np.maximum(scale * expected, 1e-3 * counts.mean())
+    variance = b + (scale * error) ** 2
+    chi2 = float(((counts - b) ** 2 / variance).sum())
+    return _Background(
+        b=b,
+        variance=variance,
+        weights=score_weights(b, np.ones((len(b), 1)), signal, variance=variance),
+        family=_REFERENCE,
+        n_parameters=1,
+        p_value=float(chi2_sf(chi2, len(b) - 1)),
+    )
+
+
+def _fitted(
+    pairs: Array, counts: Array, signal: Array, masses: Array, own: slice, width: float, sqrt_s: float
+) -> _Background | SpectrumFit | None:
+    """The function that describes the spectrum, excesses left out where they have to be; where none does, the fit to all of it, or None where nothing fits."""
+    span = (float(pairs[0, 0]), float(pairs[-1, 1]))
+    kept = np.ones(len(counts), dtype=bool)
+    apart: list[float] = []
+    first: SpectrumFit | None = None
+    while True:
+        best = _best(pairs[kept], counts[kept], span, sqrt_s)
+        if best is None:
+            return None
+        first = first or best
+        b = bin_integrals(pairs, best.density)
+        basis = family_basis(best.family, best.n_parameters, *best.fit_range, sqrt_s)(pairs.mean(axis=1))
+        weights = score_weights(b, basis, signal, kept)
+        if best.p_value >= BAD:
+            break
+        z = (counts - b) @ weights
+        seen = np.min([np.abs(masses - centre) for centre in [-np.inf, *apart]], axis=0) > 3 * width
+        centre = float(masses[np.where(seen, z[own], -np.inf).argmax()])
+        apart.append(centre)
+        kept &= (pairs[:, 1] <= centre - 3 * width) | (pairs[:, 0] >= centre + 3 * width)
+        if len(apart) > _MOST_APART or kept.sum() < 8:
+            return first
+    return _Background(
+        b=b,
+        variance=b,
+        weights=weights,
         family=best.family,
         n_parameters=best.n_parameters,
         p_value=first.p_value,
-        fit_range=span,
-        apart=tuple((centre - 3 * width, centre + 3 * width) for centre in sorted(apart)),
+        apart=tuple(apart),
     )
 
 

@@ -1,0 +1,100 @@
+"""The inclusive scan over somebody else's background: against BumpHunter, its trials, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pyBumpHunter import BumpHunter1D
+from scipy.stats import kstest, norm
+
+import cathode
+from cathode.errors import DataError
+
+EDGES = np.arange(3000.0, 6001.0, 50.0)
+EXPECTED = 900 * (np.exp(-(EDGES[:-1] - 3000) / 900) - np.exp(-(EDGES[1:] - 3000) / 900))
+KNOWN = cathode.ReferenceHistogram(edges=EDGES, expected=EXPECTED, error=np.zeros(60))
+
+
+def falling(n: int, seed: int) -> np.ndarray:
+    """Masses of background, exponential above 3 TeV."""
+    m = 3000 + np.random.default_rng(seed).exponential(900, n)
+    return m[m < 6000]
+
+
+def both(seed: int, n_signal: int) -> tuple[np.ndarray, float, tuple[float, float]]:
+    """Global significances of our scan and of BumpHunter (at most 3, where its toys end), our mass and its interval."""
+    bump = np.random.default_rng(100 + seed).normal(4000, 100, n_signal)
+    mass = np.concatenate([falling(40000, seed), bump])
+    ours = cathode.scan_masses(mass, 3000, 6000, 100, reference=KNOWN)
+    theirs = BumpHunter1D(
+        rang=(3000, 6000), bins=EDGES, width_min=2, width_max=10, npe=2000, nworker=1, seed=1, use_sideband=True
+    )
+    theirs.bump_scan(np.histogram(mass, EDGES)[0].astype(float), EXPECTED * len(mass), is_hist=True)
+    first = int(theirs.min_loc_ar[0])
+    z = np.minimum(norm.isf([ours.p_global_toys, max(float(theirs.global_Pval), 1e-4)]), 3.0)
+    return z, ours.best_mass, (float(EDGES[first]), float(EDGES[first + int(theirs.min_width_ar[0])]))
+
+
+def test_bumphunter_sees_the_same():
+    """Counts in intervals of any width instead of Gaussians, and toys of its own: the same place, and much the same global significance."""
+    empty = np.array([both(seed, 0)[0] for seed in (2, 3, 5, 6, 7)])
+    assert empty.max() < 2.6
+    assert np.mean(np.abs(np.diff(empty))) < 0.6
+    for seed in (2, 3):
+        z, mass, (low, high) = both(seed, 400)
+        assert z.min() > 2.6
+        assert low - 100 < mass < high + 100
+
+
+def test_the_global_p_value_counts_the_errors_of_the_reference():
+    """Twice as many other events as data: without their errors, a third of the samples would lie below 0.05."""
+    p, careless = [], []
+    for seed in range(60):
+        data, other = falling(15000, 2 * seed), falling(30000, 2 * seed + 1)
+        p.append(cathode.scan_masses(data, 3000, 6000, 100, reference=other, seed=seed, toys=400).p_global_toys)
+        counts = np.histogram(other, EDGES)[0].astype(float)
+        sure = cathode.ReferenceHistogram(edges=EDGES, expected=counts, error=np.zeros(60))
+        careless.append(cathode.scan_masses(data, 3000, 6000, 100, reference=sure, seed=seed, toys=400).p_global_toys)
+    assert kstest(p, "uniform").pvalue > 0.05
+    assert kstest(careless, "uniform").pvalue < 0.01
+
+
+def test_a_signal_is_found_at_its_mass_and_width_whatever_the_size_of_the_reference():
+    mass = np.concatenate([falling(40000, 1), np.random.default_rng(2).normal(4200, 100, 600)])
+    found = [cathode.scan_masses(mass, 3000, 6000, 100, reference=falling(n, 3)) for n in (40000, 400000)]
+    for scan in found:
+        assert scan.best_mass == pytest.approx(4200, abs=75)
+        assert scan.best_width in (70, 100, 150)
+        assert scan.family == "reference"
+        assert scan.p_global < 1e-3
+    assert found[0].z_local == pytest.approx(found[1].z_local / np.sqrt(2 / 1.1), rel=0.2)
+    scaled = cathode.ReferenceHistogram(edges=EDGES, expected=7 * EXPECTED, error=np.zeros(60))
+    same = [cathode.scan_masses(mass, 3000, 6000, 100, reference=r).z_local for r in (KNOWN, scaled)]
+    assert same[0] == pytest.approx(same[1])
+
+
+def test_a_reference_of_another_shape_is_said_by_its_goodness_of_fit():
+    tilted = cathode.ReferenceHistogram(edges=EDGES, expected=EXPECTED * np.linspace(0.9, 1.3, 60), error=np.zeros(60))
+    assert cathode.scan_masses(falling(40000, 1), 3000, 6000, 100, reference=tilted).p_value < 1e-6
+    assert cathode.scan_masses(falling(40000, 1), 3000, 6000, 100, reference=KNOWN).p_value > 0.01
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        (falling(5000, 1) / 1000, "found 0 events between 3000 and 6000 GeV"),
+        (np.array([3500.0, np.nan]), "found no column of finite masses"),
+        ({"edges": EDGES[::6], "expected": np.ones(10), "error": np.ones(10)}, "found a bin of 300 GeV"),
+        ({"edges": EDGES[:5], "expected": np.ones(4), "error": np.ones(4)}, "found 4 whole bins"),
+        ({"edges": EDGES, "expected": np.ones(59), "error": np.ones(59)}, r"found \(61,\) edges"),
+        ({"edges": EDGES[::-1], "expected": np.ones(60), "error": np.ones(60)}, "edges that do not rise"),
+        ({"edges": EDGES, "expected": -np.ones(60), "error": np.ones(60)}, "negative events"),
+    ],
+)
+def test_what_is_no_reference_is_refused_in_one_line(reference, words):
+    def scan() -> None:
+        given = cathode.ReferenceHistogram(**reference) if isinstance(reference, dict) else reference
+        cathode.scan_masses(falling(40000, 1), 3000, 6000, 100, reference=given)
+
+    with pytest.raises(DataError, match=words):
+        scan()
