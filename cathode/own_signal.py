@@ -8,6 +8,7 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.intake.tables import read_table
 from cathode.results import HuntResult, Workspace
 from cathode.running.tasks import run_tasks
+from cathode.stats.settings import check_nuisance
 from cathode.summary import Summary
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ class SignalLimits:
                 "efficiency_error": found.efficiency_error,
                 "best": found is self.best,
             }
+            row |= {f"variation_{name}": sigma for name, sigma in found.variations}
             if self.luminosity:
                 row |= {
                     "observed_fb": found.observed / self.luminosity,
@@ -124,6 +127,9 @@ class SignalLimits:
             aligned(rows, left=1),
             f"smallest expected: {b.method} at {b.eps_bkg:g}: observed {_count(b.observed)}, expected {_count(b.expected[2])}",
         ]
+        if b.variations:
+            sizes = ", ".join(f"{name} {100 * sigma:.2g} %" for name, sigma in b.variations)
+            lines.append(f"variations of the signal that passes there: {sizes}")
         return "\n".join([*lines, *(f"warning: {text}" for text in self.warnings)])
 
     __repr__ = __str__
@@ -149,6 +155,7 @@ def limit_signal(
     window: str | None = None,
     strengths: Sequence[float] = STRENGTHS,
     draws: int = 2,
+    variations: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     cores: int | None = None,
 ) -> SignalLimits:
     """Limits on a signal of one's own in a finished run.
@@ -163,6 +170,9 @@ def limit_signal(
         window: name of a window; None takes the one that holds most of the signal.
         strengths: in units of the square root of the events of the signal region, ascending.
         draws: independent draws of the signal per strength.
+        variations: systematics of the signal's simulation by name, each as columns moved up by one standard deviation:
+            ``{"jet_energy_scale": {"mjj": "mjj * 1.01", "mj1": "mj1 * 1.01"}}``. Down is taken as the mirror image. What the trained classifiers let
+            through of the varied events is the size of a nuisance of that name. What `data.define` makes of a column follows it.
         cores: processes; None takes all that this process may use.
 
     Raises ArtefactError for a run without limits, DataError or FitError for a table that cannot be used.
@@ -179,7 +189,16 @@ def limit_signal(
         if h.limit is not None
     }
     return limit_in(
-        config, events, summary.hunts, spaces, table, window=window, strengths=strengths, draws=draws, cores=cores
+        config,
+        events,
+        summary.hunts,
+        spaces,
+        table,
+        window=window,
+        strengths=strengths,
+        draws=draws,
+        variations=variations,
+        cores=cores,
     )
 
 
@@ -193,6 +212,7 @@ def limit_in(
     window: str | None = None,
     strengths: Sequence[float] = STRENGTHS,
     draws: int = 2,
+    variations: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     cores: int | None = None,
 ) -> SignalLimits:
     """What `limit_signal` returns, for a hunt in memory."""
@@ -202,7 +222,9 @@ def limit_in(
         raise ConfigError(
             f"limit: found strengths {list(strengths)} and {draws} draws, expected positive ones and at least 1"
         )
+    check_variations(config, variations)
     signal, n_table = read_signal(config, table)
+    varied = {name: read_signal(config, table, changed)[0] for name, changed in variations.items()}
     regions = {name: int(w.in_signal(signal.mass).sum()) for name, w in config.regions.items()}
     chosen = window or max(regions, key=lambda name: regions[name])
     if chosen not in regions:
@@ -217,7 +239,7 @@ def limit_in(
     check_size(signal, region, events, ladder[-1])
     arguments: dict[str, Any] = {
         "window": region, "background": config.background, "template": config.template, "classifier": config.classifier,
-        "seed": config.seed, "device": config.device,
+        "seed": config.seed, "device": config.device, "data": config.data, "varied": varied,
     }  # fmt: skip
     tasks = [
         (f"{s:g} root B", functools.partial(inject_signal, events, signal, hunts, s, draw=d, **arguments))
@@ -243,8 +265,22 @@ def limit_in(
     )
 
 
-def read_signal(config: Config, table: Any) -> tuple[Events, int]:
-    """Signal events of the range, and how many the table has before any cut. Raises DataError where there is none."""
+def check_variations(config: Config, variations: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise ConfigError for what is no `variations` of `limit_signal`."""
+    if not isinstance(variations, Mapping):
+        raise ConfigError(f"variations: found {variations!r}, expected names of systematics with columns by expression")
+    for name, changed in variations.items():
+        check_nuisance(name, "variations")
+        if name in config.statistics.systematics:
+            raise ConfigError(f"variations.{name}: found in statistics.systematics, too; expected it in one of them")
+        if not isinstance(changed, Mapping) or not changed or not all(isinstance(v, str) for v in changed.values()):
+            raise ConfigError(
+                f'variations.{name}: found {changed!r}, expected expressions by column, as {{"mjj": "mjj * 1.01"}}'
+            )
+
+
+def read_signal(config: Config, table: Any, changed: Mapping[str, str] = MappingProxyType({})) -> tuple[Events, int]:
+    """Signal events of the range, columns `changed` by expressions, and how many the table has before any cut. Raises DataError where there is none."""
     files = table_paths(table)
     columns = None if files else as_columns(table)
     data = dataclasses.replace(
@@ -254,7 +290,9 @@ def read_signal(config: Config, table: Any) -> tuple[Events, int]:
     label = config.data.label
     if label in (set(columns) if columns is not None else _names(data)):
         data = dataclasses.replace(data, label=label)
-    found = prepare_events(data, InjectionSettings(), config.mass_range, seed=config.seed, columns=columns, unseen=True)
+    found = prepare_events(
+        data, InjectionSettings(), config.mass_range, seed=config.seed, columns=columns, unseen=True, changed=changed
+    )
     if n := int((found.labels.label == 0).sum()):
         raise DataError(
             f"{_name(table)}: found {n} events with {label} 0 in the range, expected a table of signal alone"

@@ -74,20 +74,23 @@ def inject(
 
     Rows of signal events are negative, which is how `is_signal` knows them.
     """
+    drawn = draw_signal(signal, window, n_in_window, seed=seed, replace=replace)
+    return Events(
+        background.names,
+        np.concatenate([background.row, -1 - np.arange(len(drawn))]),
+        np.concatenate([background.mass, signal.mass[drawn]]),
+        np.concatenate([background.features, signal.features[drawn]]),
+    )
+
+
+def draw_signal(signal: Events, window: Window, n_in_window: float, *, seed: int, replace: bool) -> NDArray[np.int64]:
+    """Indices of the signal events that `inject` adds."""
     rng = np.random.default_rng(seed)
     inside = int(window.in_signal(signal.mass).sum())
     n = rng.poisson(n_in_window * len(signal) / inside) if inside else 0
     if replace:
-        drawn = rng.integers(0, len(signal), n) if n else np.empty(0, dtype=np.int64)
-    else:
-        drawn = rng.permutation(len(signal))[:n]
-        n = len(drawn)
-    return Events(
-        background.names,
-        np.concatenate([background.row, -1 - np.arange(n)]),
-        np.concatenate([background.mass, signal.mass[drawn]]),
-        np.concatenate([background.features, signal.features[drawn]]),
-    )
+        return np.asarray(rng.integers(0, len(signal), n) if n else np.empty(0), dtype=np.int64)
+    return np.asarray(rng.permutation(len(signal))[:n], dtype=np.int64)
 
 
 def is_signal(row: NDArray[np.integer]) -> NDArray[np.bool_]:

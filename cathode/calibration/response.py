@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cathode.calibration.pseudo_data import inject, is_signal
+from cathode.calibration.pseudo_data import draw_signal, inject, is_signal
 from cathode.classifier.methods import find_method
-from cathode.classifier.scores import SplitScores
+from cathode.classifier.scores import MethodScores, SplitScores
 from cathode.classifier.settings import ClassifierSettings
 from cathode.density.ensemble import fit_density
 from cathode.density.settings import DensitySettings
 from cathode.errors import FitError
 from cathode.events import Events, Template
 from cathode.inference.counts import cuts, passing
+from cathode.inference.model import apply_model, keep_model
+from cathode.intake.settings import DataSettings
 from cathode.regions import Window
 from cathode.results import HuntResult
 from cathode.seeds import derive_seed
@@ -31,6 +34,9 @@ from cathode.template.make import make_template
 from cathode.template.settings import TemplateSettings
 
 Array = NDArray[np.float64]
+
+_LEAST_PASSING = 10  # signal events behind a variation
+_NO_SHIFT = 1e-6  # relative, of what passes: no nuisance is needed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +52,7 @@ class Injected:
         n_passing: those that pass.
         background: true background that passes over what the hunt then expects: below 1, since signal in the sidebands gets into the reference and the mass fit.
         effective: signal events that the hunt sees, its yield on average: n_passing + (background - 1) b.
+        variations: log of the signal that passes when varied over that which passes as it is, by name: of the events that were not injected.
     """
 
     method: str
@@ -56,6 +63,7 @@ class Injected:
     n_passing: float
     background: float
     effective: float
+    variations: tuple[tuple[str, float], ...] = ()
 
 
 def inject_signal(
@@ -71,6 +79,8 @@ def inject_signal(
     seed: int,
     draw: int,
     device: str,
+    data: DataSettings,
+    varied: Mapping[str, Events] = MappingProxyType({}),
 ) -> list[Injected]:
     """Add `strength` sqrt(n) of a signal to the data and run the chain of the window: density, template and classifiers trained anew.
 
@@ -79,10 +89,16 @@ def inject_signal(
 
     True background behind the cut is measured by the reference events that are no signal and did not choose the cut, so that neither
     data nor their fluctuations enter. It is not known where a template is sampled instead of transported, and taken as expected.
+
+    `varied` holds the same signal with columns changed, by name, with the rows of its table: how much more or less of it the trained classifiers let
+    through, of events that were not injected. `data` says how events are read.
     """
     n_sr = float(window.in_signal(events.mass).sum())
     own_seed = derive_seed(seed, "inject_signal", window.name, f"{strength:g}", draw)
-    mixed = inject(events, signal, window, strength * float(np.sqrt(n_sr)), seed=own_seed, replace=False)
+    n_aimed = strength * float(np.sqrt(n_sr))
+    mixed = inject(events, signal, window, n_aimed, seed=own_seed, replace=False)
+    used = signal.row[draw_signal(signal, window, n_aimed, seed=own_seed, replace=False)]
+    unseen = {name: e[~np.isin(e.row, used)] for name, e in ({"": signal} | dict(varied)).items()} if varied else {}
     added = is_signal(mixed.row)
     light = dataclasses.replace(classifier, sequential_members=0)
     density = fit_density(mixed, window=window, background=background, seed=seed, device=device)
@@ -94,11 +110,13 @@ def inject_signal(
             made = make_template(mixed, density, window=window, template=template, seed=seed, device=device)
         found = method.score(
             mixed, window, light, template=made if method.needs_template else None, labels=None, spare=None,
-            seed=derive_seed(seed, f"score_{name}", window.name), device=device, checks=False, progress=None,
+            seed=derive_seed(seed, f"score_{name}", window.name), device=device, checks=bool(varied), progress=None,
         )  # fmt: skip
         clean = _is_clean(found.splits[0], mixed, made if method.needs_template else None, window, classifier)
         hit = is_signal(found.splits[0].row)
-        for h in (h for h in hunts if h.method == name):
+        mine = [h for h in hunts if h.method == name]
+        shifts = _shifts(mixed, found, mine, unseen, window, data) if unseen else {}
+        for h in mine:
             if h.n_sr_expected is None or not h.n_sr:
                 continue
             passed = float(passing(found.splits, h.eps_bkg)[hit].sum())
@@ -115,8 +133,34 @@ def inject_signal(
                     n_passing=passed,
                     background=share,
                     effective=passed + (share - 1) * b,
+                    variations=shifts.get(h.eps_bkg, ()),
                 )
             )
+    return out
+
+
+def _shifts(
+    mixed: Events,
+    scores: MethodScores,
+    hunts: Sequence[HuntResult],
+    unseen: Mapping[str, Events],
+    window: Window,
+    data: DataSettings,
+) -> dict[float, tuple[tuple[str, float], ...]]:
+    """By working point: the log of what passes of every varied signal over what passes of the signal as it is, which is called ``""``.
+
+    NaN where fewer than ten events pass. Raises FitError for a method that keeps no classifiers.
+    """
+    points = tuple(h.eps_bkg for h in hunts)
+    model = keep_model(mixed, [scores], hunts, window=window, data=data, working_points=points, seed=0)
+    if not model.methods:
+        raise FitError(f"variations: {scores.method} keeps no classifiers that could score a varied signal")
+    passed = {name: apply_model(model, e)[0].passes.sum(axis=0) for name, e in unseen.items()}
+    out = {}
+    for k, eps in enumerate(points):
+        known = min(float(p[k]) for p in passed.values()) >= _LEAST_PASSING
+        shifts = {name: float(np.log(p[k] / passed[""][k])) if known else float("nan") for name, p in passed.items()}
+        out[eps] = tuple((name, shift) for name, shift in shifts.items() if name)
     return out
 
 
@@ -150,11 +194,13 @@ class Curve:
         signal: (k,) signal events in the range, ascending, from 0 on.
         effective: (k,) signal events that the hunt sees, never falling.
         error: (k,) relative standard error of these.
+        variations: (k,) log of what passes of a varied signal over what passes as it is, by name.
     """
 
     signal: Array
     effective: Array
     error: Array
+    variations: Mapping[str, Array] = field(default_factory=dict)
 
     @classmethod
     def of(cls, injected: Sequence[Injected]) -> Curve:
@@ -172,7 +218,12 @@ class Curve:
             spread = float(np.std([i.effective for i in own], ddof=1)) / mean / np.sqrt(len(own)) if len(own) > 1 else 0
             error.append(float(max(counted, spread)))
         rising = IsotonicRegression(y_min=0.0).fit_transform(signal, seen)
-        return cls(signal, np.asarray(rising, dtype=np.float64), np.array(error))
+        names = [name for name, _ in injected[0].variations]
+        shifts = {
+            n: np.array([np.nan, *(np.mean([dict(i.variations)[n] for i in own]) for own in of_strength)])
+            for n in names
+        }
+        return cls(signal, np.asarray(rising, dtype=np.float64), np.array(error), shifts)
 
     @property
     def top(self) -> float:
@@ -193,6 +244,22 @@ class Curve:
         a, b = self.effective[k - 1], self.effective[k]
         return float(self.signal[k - 1] + (effective - a) / (b - a) * (self.signal[k] - self.signal[k - 1]))
 
+    def variations_at(self, effective: float) -> tuple[tuple[str, float], ...]:
+        """Relative size of every variation where the hunt sees `effective` events: of the next larger strength at which enough of it passes.
+
+        Raises FitError where that is none.
+        """
+        k = min(int(np.searchsorted(self.effective, effective, side="left")), len(self.signal) - 1)
+        out = []
+        for name, shift in self.variations.items():
+            known = np.flatnonzero(np.isfinite(shift[k:]))
+            if len(known) == 0:
+                raise FitError(
+                    f"variations.{name}: fewer than {_LEAST_PASSING} signal events that were not injected pass, expected more; a larger table or strength"
+                )
+            out.append((name, abs(float(shift[k:][known[0]]))))
+        return tuple(out)
+
     def error_at(self, effective: float) -> float:
         """Relative standard error of the curve where the hunt sees `effective` events: of the strengths on both sides, the larger."""
         k = min(int(np.searchsorted(self.effective, effective, side="left")), len(self.error) - 1)
@@ -211,6 +278,7 @@ class OwnLimit:
         expected: the same at -2 .. 2 standard deviations without signal.
         efficiency: share of the table's events that the hunt sees at the median expected limit.
         efficiency_error: relative standard error of it.
+        variations: relative standard deviation of the signal that passes, for every variation of its columns by name.
     """
 
     window: str
@@ -220,6 +288,7 @@ class OwnLimit:
     expected: tuple[float, ...]
     efficiency: float
     efficiency_error: float
+    variations: tuple[tuple[str, float], ...] = ()
 
 
 def limit_own_signal(
@@ -228,14 +297,19 @@ def limit_own_signal(
     """Limits on the signal of a table, of whose events the share `acceptance` lies in the range.
 
     A signal S is excluded where the hunt would see more of it than CLs allows on signal events that pass (`upper_limit`, measurement `yield`), with
-    the error of the efficiency as a nuisance; what the hunt sees rises with S, so that the limit is where it reaches that. Infinite where no
-    injected strength was large enough. Not valid where the data hold a signal: injections then are found with its help.
+    the error of the efficiency and every variation of the signal's columns as nuisances, the latter by their own names in all windows; what the hunt sees rises with S, so that the limit is where it reaches that. Infinite where no
+    injected strength was large enough, or the signal is too uncertain for any. Not valid where the data hold a signal: injections then are found with its help.
     """
-    at = curve.error_at(h.limit.s_exp[2] if h.limit else curve.top)
+    seen = h.limit.s_exp[2] if h.limit else curve.top
+    at, variations = curve.error_at(seen), curve.variations_at(seen)
     tree = copy.deepcopy(workspace)
     signal = tree["channels"][0]["samples"][0]
     signal["modifiers"].append(normsys(f"signal_efficiency_{h.name}", min(at, 2.0)))
-    observed, expected = upper_limit(tree, level=level)
+    signal["modifiers"] += [normsys(name, min(sigma, 2.0)) for name, sigma in variations if sigma > _NO_SHIFT]
+    try:
+        observed, expected = upper_limit(tree, level=level)
+    except FitError:  # nothing is excluded with such an error of the efficiency
+        observed, expected = np.inf, (np.inf,) * 5
     found = [curve.signal_at(s) / acceptance for s in (observed, *expected)]
     middle = found[3]
     return OwnLimit(
@@ -246,6 +320,7 @@ def limit_own_signal(
         expected=tuple(found[1:]),
         efficiency=expected[2] / middle if 0 < middle < np.inf else 0.0,
         efficiency_error=at,
+        variations=variations,
     )
 
 

@@ -79,6 +79,11 @@ def limit(parser: argparse.ArgumentParser) -> Run:
         help="injected signals in units of the square root of the events of the signal region (default: 0.5 1 2 3 5)",
     )  # fmt: skip
     own.add_argument("--draws", metavar="N", type=int, default=2, help="independent draws per strength (default: 2)")
+    own.add_argument(
+        "--variations",
+        metavar="FILE",
+        help="YAML of systematics of the simulated signal, each as columns moved up by one standard deviation: `jet_energy_scale: {mjj: mjj * 1.01}`",
+    )
     own.add_argument("--cores", metavar="N", type=int, help="processes (default: all cores)")
     own.add_argument("--out", metavar="FILE", help="a new .csv of the limits")
     own.add_argument("--plot", metavar="FILE", help="a new .pdf, .png or .svg of the limits against mass")
@@ -99,6 +104,11 @@ def limit(parser: argparse.ArgumentParser) -> Run:
             if path and (path.suffix not in endings or path.exists()):
                 there = " there already" if path.exists() else ""
                 raise ArtefactError(f"{flag}: found {path}{there}, expected a new {' or '.join(endings)}")
+        variations = {}
+        if arguments.variations:
+            from cathode.strict_yaml import read_yaml
+
+            variations = read_yaml(arguments.variations)
         logging.getLogger("cathode").setLevel(logging.WARNING)  # there is a bar
         limits = []
         for table in arguments.signal:
@@ -109,6 +119,7 @@ def limit(parser: argparse.ArgumentParser) -> Run:
                     window=arguments.window,
                     strengths=arguments.strengths or STRENGTHS,
                     draws=arguments.draws,
+                    variations=variations,
                     cores=arguments.cores,
                 )
             )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,24 +84,33 @@ def prepare_events(
     blinded: tuple[Interval, ...] = (),
     columns: Columns | None = None,
     unseen: bool = False,
+    changed: Mapping[str, str] = MappingProxyType({}),
 ) -> Prepared:
     """Read, derive, select, validate and inject. `mass_range` in GeV. Raises DataError on the first defect.
 
     Events in `blinded` intervals (GeV) are left out, and no count, range or message depends on them; only where `injection` draws
     from labelled signal, it does so from that of the whole range. `columns` are given where there are no files:
-    generated events, or a table in memory. `unseen`: nothing will be trained on them, so that one event is enough.
+    generated events, or a table in memory. `unseen`: nothing will be trained on them, so that one event is enough. `changed` columns are
+    replaced by expressions of what was read, before anything is derived from them.
     """
     where = str(data.files[0]) if data.source == "files" else describe_source(data)
     read_files = _files(data) if columns is None else []
     checksums = input_sha256(read_files)
-    available, read = _read_all(data, read_files) if columns is None else (tuple(columns), columns)
+    recipes = {name: parse(text, f"variations.{name}") for name, text in changed.items()}
+    more = [*recipes, *(name for recipe in recipes.values() for name in recipe.names)]
+    available, read = _read_all(data, read_files, more) if columns is None else (tuple(columns), columns)
     if data.format == "lhco" and not is_lhco(set(available)):
         raise DataError(f"{where}: data.format lhco expects the 15 official columns, found {', '.join(available)}")
     if not read:
         raise DataError(f"{where}: {missing_column(data.mass, available)}")
     n_read = len(next(iter(read.values())))
+    read = read | {name: recipe(read, available) for name, recipe in recipes.items() if name in read}
     if data.format != "table" and is_lhco(set(read)):
         read = read | _derived(data, read, where)
+        read = read | {name: recipe(read, available) for name, recipe in recipes.items() if name not in available}
+    for name in recipes:
+        if name not in read:
+            raise DataError(f"variations.{name}: {missing_column(name, [*read, *available])}")
     read = read | _defined(data, read, available)
     for _, name in _wanted(data):
         if name not in read:
@@ -267,12 +278,12 @@ def _files(data: DataSettings) -> list[Path]:
     return [table_file(data, name) for name in data.sets] if data.source == "lhco" else input_files(data)
 
 
-def _read_all(data: DataSettings, files: list[Path]) -> tuple[tuple[str, ...], Columns]:
-    """Names of all columns, and the values of those that the settings name (or the official table needs).
+def _read_all(data: DataSettings, files: list[Path], more: Sequence[str] = ()) -> tuple[tuple[str, ...], Columns]:
+    """Names of all columns, and the values of those that the settings name (or the official table needs), and of `more`.
 
     Raises DataError for a file that lacks one of them while others have it, and for files without events if all are.
     """
-    wanted = [*dict.fromkeys(name for _, name in _uses(data))]
+    wanted = [*dict.fromkeys([*(name for _, name in _uses(data)), *more])]
 
     def choose(names: tuple[str, ...]) -> list[str]:
         official = set(JET_COLUMNS) if data.format != "table" and is_lhco(set(names)) else set()

@@ -153,15 +153,20 @@ class StatisticsSettings:
                 "and a weight above 0 and up to 1000, e.g. [[0.1, 0.05], [0.001, 1]]"
             )
         for name, sigma in self.systematics.items():
-            if not re.fullmatch(r"[A-Za-z]\w*", name) or name.startswith(_TAKEN):
-                raise ConfigError(
-                    f"statistics.systematics: found name {name!r}, expected letters, digits and underscores, and none that begins with {', '.join(_TAKEN)}"
-                )
+            check_nuisance(name, "statistics.systematics")
             if not 0 < sigma <= 1:
                 raise ConfigError(
                     f"statistics.systematics.{name}: found {sigma:g}, expected a relative standard deviation above 0 and up to 1"
                 )
         check_ranges(self, "statistics")
+
+
+def check_nuisance(name: str, where: str) -> None:
+    """Raise ConfigError for a name that no nuisance of a workspace can have."""
+    if not re.fullmatch(r"[A-Za-z]\w*", name) or name.startswith(_TAKEN):
+        raise ConfigError(
+            f"{where}: found name {name!r}, expected letters, digits and underscores, and none that begins with {', '.join(_TAKEN)}"
+        )
 
 
 def _between(pairs: tuple[tuple[float, float], ...], eps_bkg: float) -> float:

@@ -87,7 +87,7 @@ def test_signal_in_the_sidebands_lowers_what_is_seen(found):
     assert n_table == len(wide) == len(signal)
     common = {
         "window": found.window, "background": found.config.background, "template": found.config.template,
-        "classifier": found.config.classifier, "seed": 1, "device": "cpu", "draw": 0,
+        "classifier": found.config.classifier, "seed": 1, "device": "cpu", "draw": 0, "data": found.config.data,
     }  # fmt: skip
     hunts = [h for h in found.results if h.eps_bkg == 0.02]
     of_wide = {i.method: i for i in inject_signal(found.events, signal, hunts, 6.0, **common)}
@@ -103,6 +103,60 @@ def test_signal_in_the_sidebands_lowers_what_is_seen(found):
     narrow, _ = read_signal(found.config, SIGNAL)
     for i in inject_signal(found.events, narrow, hunts, 6.0, **common):
         assert i.background == pytest.approx(1.0, abs=0.06), i.method
+
+
+def test_variations_of_the_simulated_signal_are_nuisances_of_its_limit(found, limits):
+    """A shift of the mass, on which the features of this signal do not depend, is the change of what lies in the window; none is none."""
+    changes = {
+        "mass_scale": {"m": "m * 1.05"},
+        "nothing": {"a": "a + 0"},
+        "feature_scale": {"a": "a * 0.9", "b": "b * 0.9"},
+    }
+    again = found.limit_signal(SIGNAL, strengths=(0.4, 2, 5), draws=2, variations=changes, cores=2)
+    inside = [((scale * SIGNAL.m >= 2800) & (scale * SIGNAL.m < 3200)).sum() for scale in (1.0, 1.05)]
+    assert 0.5 < inside[1] / inside[0] < 0.9
+    for before, now in zip(limits.limits, again.limits, strict=True):
+        sizes = dict(now.variations)
+        assert sizes["mass_scale"] == pytest.approx(-np.log(inside[1] / inside[0]), abs=0.05)
+        assert sizes["nothing"] == 0
+        assert now.efficiency == pytest.approx(before.efficiency, rel=0.2)  # the median limit barely moves
+        assert now.expected[4] > 1.01 * before.expected[4] or not np.isfinite(now.expected[4])
+        assert now.observed >= 0.999 * before.observed
+    assert dict(again.best.variations)["feature_scale"] > 0.02  # nearer to the background
+    assert "mass_scale" in str(again)
+    assert again.frame["variation_nothing"].eq(0).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"mu": {"m": "m"}}, "variations: found name 'mu'"),
+        ({"jes": "m * 2"}, r"variations\.jes: found 'm \* 2', expected expressions by column"),
+        ({"jes": {"mass": "m * 2"}}, r"variations\.mass: column mass not found"),
+        ({"jes": {"m": "m *"}}, r"variations\.m"),
+        (["jes"], "expected names of systematics"),
+    ],
+)
+def test_what_is_no_variation_is_refused(found, changes, words):
+    with pytest.raises(cathode.CathodeError, match=words):
+        found.limit_signal(SIGNAL, variations=changes, cores=1)
+
+
+def test_what_is_made_of_a_varied_column_follows_it(tmp_path):
+    """In memory and from a file, where columns are read that the hunt itself does not need."""
+    table = SIGNAL.assign(up=SIGNAL.a + 1)
+    data = cathode.Config().data
+    data = dataclasses.replace(
+        data, source="memory", files=(), mass="m", features=("s", "b"), define={"s": "a + c"}, label=None
+    )
+    config = dataclasses.replace(cathode.Config(), data=data, windows=dataclasses.replace(cathode.Config().windows, range=(2000, 5000), signal_regions=((2800, 3200),)))  # fmt: skip
+    table.to_csv(tmp_path / "signal.csv", index=False)
+    for given in (table, tmp_path / "signal.csv"):
+        plain, n = read_signal(config, given)
+        moved, same = read_signal(config, given, {"a": "up"})
+        assert n == same == len(table)
+        np.testing.assert_allclose(moved.features, plain.features + np.array([1.0, 0.0]))
+        np.testing.assert_array_equal(moved.mass, plain.mass)
 
 
 def test_more_signal_events_than_asked_for_are_needed(found):

@@ -32,6 +32,7 @@ def both(seed: int, n_signal: int) -> tuple[np.ndarray, float, tuple[float, floa
     theirs.bump_scan(np.histogram(mass, EDGES)[0].astype(float), EXPECTED * len(mass), is_hist=True)
     first = int(theirs.min_loc_ar[0])
     z = np.minimum(norm.isf([ours.p_global_toys, max(float(theirs.global_Pval), 1e-4)]), 3.0)
+    assert ours.best_mass is not None
     return z, ours.best_mass, (float(EDGES[first]), float(EDGES[first + int(theirs.min_width_ar[0])]))
 
 
