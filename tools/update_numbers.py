@@ -73,12 +73,15 @@ def lhco() -> str:
     for r in (r for r in _read("lhco.json") if r["n_signal"]):
         best = {m: _best(r, m) for m in ("cathode", "cwola", "idealised")}
         cells = [f"{b['z_local']:.1f} ({b['eps_bkg']:g})" if b else "–" for b in best.values()]
+        together = {j["method"]: f"{j['z']:.1f}" for j in r.get("joint", ())}
+        cells[1:1] = [together.get("cathode", "–")]
         statistical = max(h["z_li_ma"] for h in r["hunts"] if h["method"] == "cathode")
         rows.append([str(r["n_signal"]), str(r["seed"]), *cells, f"{statistical:.1f}"])
     head = [
         "signal events",
         "seed",
         "CATHODE: best z (ε_B)",
+        "all in one test",
         "CWoLa",
         "idealised, statistics only",
         "CATHODE, Li–Ma only",
@@ -92,8 +95,16 @@ def lhco_null() -> str:
     for r in (r for r in _read("lhco.json") if not r["n_signal"]):
         top = max(r["hunts"], key=lambda h: h["z_local"])
         where = f"{top['window']}, {NAMES[top['method']]}, {top['eps_bkg']:g}"
-        rows.append([str(r["seed"]), str(len(r["hunts"])), f"{top['z_local']:.2f} ({where})", f"{r['z_global']:.2f}"])
-    return _table(["seed", "hunts", "largest local z", "global z"], rows)
+        rows.append(
+            [
+                str(r["seed"]),
+                str(len(r["hunts"])),
+                f"{top['z_local']:.2f} ({where})",
+                str(r["trials"]),
+                f"{r['z_global']:.2f}",
+            ]
+        )
+    return _table(["seed", "hunts", "largest local z", "tests", "global z"], rows)
 
 
 def nulls() -> str:
