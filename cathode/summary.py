@@ -173,6 +173,10 @@ class Summary:
         """Whether what is quoted is several working points in one test."""
         return bool(self.config["statistics"]["test"] == "joint") and len({h.eps_bkg for h in self.hunts}) > 1
 
+    def joint_of(self, h: HuntResult) -> Joint | None:
+        """All working points of a hunt's window and method in one test; None when blind and for methods that are no search."""
+        return next((j for j in self.joint if (j.window, j.method) == (h.window, h.method)), None)
+
     def after(self) -> tuple[Stage, ...]:
         """What comes after the significance of the hunt that stands for the run: all working points in one test, where that is quoted, and the number of tests."""
         w = self.window

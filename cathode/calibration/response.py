@@ -97,8 +97,10 @@ def inject_signal(
     own_seed = derive_seed(seed, "inject_signal", window.name, f"{strength:g}", draw)
     n_aimed = strength * float(np.sqrt(n_sr))
     mixed = inject(events, signal, window, n_aimed, seed=own_seed, replace=False)
-    used = signal.row[draw_signal(signal, window, n_aimed, seed=own_seed, replace=False)]
-    unseen = {name: e[~np.isin(e.row, used)] for name, e in ({"": signal} | dict(varied)).items()} if varied else {}
+    unseen: dict[str, Events] = {}
+    if varied:
+        used = signal.row[draw_signal(signal, window, n_aimed, seed=own_seed, replace=False)]
+        unseen = {name: e[~np.isin(e.row, used)] for name, e in {"": signal, **varied}.items()}
     added = is_signal(mixed.row)
     light = dataclasses.replace(classifier, sequential_members=0)
     density = fit_density(mixed, window=window, background=background, seed=seed, device=device)
@@ -244,13 +246,16 @@ class Curve:
         a, b = self.effective[k - 1], self.effective[k]
         return float(self.signal[k - 1] + (effective - a) / (b - a) * (self.signal[k] - self.signal[k - 1]))
 
+    def _next(self, effective: float) -> int:
+        """Place of the next larger strength where the hunt sees `effective` events, at most the last."""
+        return min(int(np.searchsorted(self.effective, effective, side="left")), len(self.signal) - 1)
+
     def variations_at(self, effective: float) -> tuple[tuple[str, float], ...]:
         """Relative size of every variation where the hunt sees `effective` events: of the next larger strength at which enough of it passes.
 
         Raises FitError where that is none.
         """
-        k = min(int(np.searchsorted(self.effective, effective, side="left")), len(self.signal) - 1)
-        out = []
+        k, out = self._next(effective), []
         for name, shift in self.variations.items():
             known = np.flatnonzero(np.isfinite(shift[k:]))
             if len(known) == 0:
@@ -262,7 +267,7 @@ class Curve:
 
     def error_at(self, effective: float) -> float:
         """Relative standard error of the curve where the hunt sees `effective` events: of the strengths on both sides, the larger."""
-        k = min(int(np.searchsorted(self.effective, effective, side="left")), len(self.error) - 1)
+        k = self._next(effective)
         return float(max(self.error[k], self.error[k - 1] if k > 1 else 0.0))
 
 

@@ -78,6 +78,7 @@ def as_csv(frame: pd.DataFrame) -> str:
 
 def _row(summary: Summary, h: HuntResult) -> dict[str, Any]:
     low, high = h.signal_region
+    joint = summary.joint_of(h)
     s, r, e, c = h.sigma, h.reference, h.n_sr_expected, h.non_closure
     w = next((w for w in summary.windows if w.window == h.window), None)
     limits: Iterable[float | None] = h.limit.s_exp if h.limit else [None] * 5
@@ -91,7 +92,7 @@ def _row(summary: Summary, h: HuntResult) -> dict[str, Any]:
         "expected_in_region": e.value if e else None, "expected_in_region_error": e.fit_error if e else None,
         "signal": h.signal_yield.value if h.signal_yield else None, "signal_error": h.signal_yield.sigma if h.signal_yield else None,
         "signal_systematics": math.hypot(*summary.config.get("statistics", {}).get("systematics", {}).values()), "level": LEVEL if h.limit else None, "limit": h.limit.s_obs if h.limit else None, **dict(zip(LIMITS, limits, strict=True)), "search": not is_reference(h.method),
-        "p_joint": next((j.p for j in summary.joint if (j.window, j.method) == (h.window, h.method)), None),
+        "p_joint": joint.p if joint else None,
         "p_window": w.p if w else None, "p_smallest": w.p_smallest if w else None, "p_combined": w.p_combined if w else None,
         "trials": summary.trials or None, "trials_effective": summary.trials_effective, "p_global": summary.p_global, "flags": " | ".join(h.flags),
     }  # fmt: skip

@@ -75,7 +75,7 @@ def derivation(summary: Summary, h: HuntResult) -> list[str]:
 
 def _of_joint(summary: Summary, h: HuntResult) -> list[str]:
     """The test of all working points, where that is what is quoted."""
-    joint = next((j for j in summary.joint if (j.window, j.method) == (h.window, h.method)), None)
+    joint = summary.joint_of(h)
     if joint is None or not summary.is_joint:
         return []
     points = {e.eps_bkg: e.predictive for e in summary.hunts if (e.window, e.method) == (h.window, h.method)}

@@ -84,7 +84,7 @@ class Light:
 
 
 def quoted(summary: Summary) -> HuntResult:
-    """The hunt that a verdict speaks of: of the smallest p-value among searches; when blind, the middle working point of the first."""
+    """The hunt that a verdict speaks of: `Summary.best`; when blind, the middle working point of the first."""
     if summary.best is not None:
         return summary.best
     first = [h for h in summary.hunts if (h.window, h.method) == (summary.hunts[0].window, summary.hunts[0].method)]
@@ -272,7 +272,7 @@ def headline(summary: Summary, h: HuntResult) -> str:
             f"{quick}BLIND   {where}   {h.n_bkg:.1f} expected behind the selection ({how})   "
             f"3σ from {math.ceil(discovery_threshold(h, 3))}, 5σ from {math.ceil(discovery_threshold(h, 5))} events on"
         )
-    joint = next((j for j in summary.joint if (j.window, j.method) == (h.window, h.method)), None)
+    joint = summary.joint_of(h)
     if joint and summary.is_joint:  # what is quoted is of all working points, what is counted of one
         how, local = f"{how}: {h.z_local:.1f}σ", joint.z
     else:
