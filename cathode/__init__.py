@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from cathode.inference.settings import ClosureSettings as ClosureSettings
     from cathode.inference.truth import evaluate as evaluate
     from cathode.intake.demo import load_demo as load_demo
+    from cathode.likelihoods import full_likelihood as full_likelihood
     from cathode.own_signal import limit_signal as limit_signal
     from cathode.regions import Window as Window
     from cathode.report.table import ScanTable as ScanTable
@@ -87,6 +88,7 @@ _HOMES = {
     "fit_density": "cathode.density.ensemble",
     "hunt": "cathode.call",
     "infer": "cathode.inference.hunt",
+    "full_likelihood": "cathode.likelihoods",
     "limit_signal": "cathode.own_signal",
     "load_config": "cathode.config",
     "load_demo": "cathode.intake.demo",

@@ -1,8 +1,13 @@
-"""`python -m cathode`."""
+"""`python -m cathode`; a step of a workflow that runs on this machine is handed to its server."""
 
 import sys
 
-from cathode.cli import main
+from cathode.asking import ask
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = ask(sys.argv[1:])
+    if code is None:
+        from cathode.cli import main
+
+        code = main()
+    sys.exit(code)

@@ -81,7 +81,9 @@ class FigureNumbers:
     Attributes:
         name: stem of the file.
         text: its content.
+        picture: the PNG file beside it; None where there is none, and it has to be drawn.
     """
 
     name: str
     text: str
+    picture: bytes | None = None

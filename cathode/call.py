@@ -59,6 +59,7 @@ log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cathode.likelihoods import FullLikelihood
     from cathode.own_signal import SignalLimits
     from cathode.plots.drawing import Drawing
     from cathode.plots.hunt import Plots
@@ -400,6 +401,18 @@ class Hunt:
         spaces = {name: space.tree for name, space in self.workspaces.items()}
         return limit_in(self.config, self.events, self.results, spaces, table, **keywords)
 
+    def full_likelihood(self, signal: Any = None, *, method: str | None = None, **keywords: Any) -> FullLikelihood:
+        """Score intervals times mass bins in one likelihood; see `cathode.full_likelihood`, whose `bins` and `systematics` it takes."""
+        from cathode.likelihoods import likelihood_of
+
+        chosen = method or self.config.searches[0]
+        if self.model is None or chosen not in self.scores:
+            raise ConfigError(f"likelihood: found no scores of {chosen}, expected a search of a hunt that is not blind")
+        return likelihood_of(
+            self.events, self.scores[chosen], self.density.mass, self.results, self.summary, [self.model], signal,
+            window=self.window, statistics=self.config.statistics, **keywords,
+        )  # fmt: skip
+
     def workspace(self, measurement: str = "hunt", key: float | tuple[str, float] | None = None) -> dict[str, Any]:
         """Pyhf workspace of `best` or a working point, with `measurement` first: `hunt` tests, `yield` measures and limits a signal.
 
@@ -487,18 +500,18 @@ class Hunt:
 
     def report(self, path: str | Path) -> Path:
         """Write the report, one self-contained page."""
-        return self._write_report(Path(path))
+        return self._write_report(Path(path), {})
 
     @cached_property
     def _figure_files(self) -> dict[str, bytes]:
         return {name: content for drawing in self._drawings for name, content in drawing.files().items()}
 
-    def _write_report(self, path: Path) -> Path:
+    def _write_report(self, path: Path, files: dict[str, bytes]) -> Path:
         from cathode.artefacts import FigureNumbers
         from cathode.report.page import report
 
-        numbers = [FigureNumbers(d.name, d.json()) for d in self._of_window]
-        io.write(report(self.summary, list(self.truth), self._scans, numbers, config=self.config), path, _MADE)
+        numbers = [FigureNumbers(d.name, d.json(), files.get(f"{d.name}.png")) for d in self._drawings]
+        io.write(report(self.summary, numbers, config=self.config), path, _MADE)
         return path
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
@@ -516,7 +529,7 @@ class Hunt:
             io.write(space, target / "workspaces" / f"{name}.json", _MADE)
         for name, chosen in self.selections.items():
             io.write(chosen, target / "selected" / f"{name}.parquet", _MADE)
-        self._write_report(target / "report.html")
+        self._write_report(target / "report.html", self._figure_files)
         io.write(self.events, target / "events.parquet", _MADE)
         if self.model is not None:
             io.write(self.model, target / self.window.name / "model.npz", _MADE)

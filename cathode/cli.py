@@ -14,7 +14,7 @@ log = logging.getLogger("cathode")
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Returns 0, or 2 after one line on standard error for anything that cathode refuses."""
-    _shield()
+    shield()
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     log.setLevel(logging.INFO)  # ours; the libraries that write PDFs say hundreds of lines at that level
     memory: int | None = None
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         return 3
 
 
-def _shield() -> None:
+def shield() -> None:
     """Keep the user's environment away from numbers and figures: threads, matplotlib's backend and files."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         if not os.environ.get(name, "").isdecimal():  # "2,1" is for nested teams

@@ -366,6 +366,9 @@ def _write_raw(obj: Text | Workspace, path: Path, header: dict[str, Any]) -> Non
 
 def _read_raw(path: Path, cls: type, kind: Kind) -> FigureNumbers | Text | Workspace:
     if cls is FigureNumbers:
-        return FigureNumbers(path.stem, path.read_text(encoding="utf-8"))
+        beside = path.with_suffix(".png")
+        return FigureNumbers(
+            path.stem, path.read_text(encoding="utf-8"), beside.read_bytes() if beside.exists() else None
+        )
     text = path.read_text(encoding="utf-8")
     return Workspace(json.loads(text)) if cls is Workspace else cls(text)

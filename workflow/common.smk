@@ -37,6 +37,7 @@ from cathode.steps.records import (
     refuse_inputs_in_run_folder,
 )
 from cathode.running.lock import hold_folder
+from cathode.served import start_server
 from cathode.running.failures import FailedJob, describe_failures
 from cathode.running.feed import feed_from, is_read, tell, tell_plan
 from cathode.steps.declared import code_sha256, declared
@@ -181,6 +182,19 @@ def hold_results():
         clear_run(
             Path(RUN)
         )  # also what is not made anew, as of windows that are hunted no more: it is of old data
+
+
+def serve_steps():
+    """Run steps of this machine without their start (`cathode.served`)."""
+    global SERVER
+    SERVER = start_server()
+
+
+def end_server():
+    """At the end of a run, which need not be that of its process."""
+    if SERVER:
+        SERVER.terminate()
+        SERVER.wait()
 
 
 def report_failures(logs):
@@ -340,7 +354,6 @@ def truths():
 
 
 def figure_numbers():
-    """What the figures of windows are drawn from, for the report."""
-    return expand(
-        f"{RUN}/plots/{{window}}_{{name}}.json", window=WINDOWS, name=window_figures()
-    )
+    """What all figures are drawn from, for the report; their pictures lie beside."""
+    of_windows = expand("{window}_{name}", window=WINDOWS, name=window_figures())
+    return [f"{RUN}/plots/{name}.json" for name in [*of_windows, *summary_figures()]]

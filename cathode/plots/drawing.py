@@ -109,6 +109,13 @@ class Drawing:
 
         return in_style(draw, self.style)()
 
+    def pictures(self, *forms: str) -> dict[str, bytes]:
+        """As `images`, of a figure that fails a picture that says so: it may cost itself, never the report."""
+        try:
+            return self.images(*forms)
+        except Exception as error:
+            return failed(self.name, error).images(*forms)
+
     def at(self, working_point: str) -> Drawing:
         """The figure at another working point. Raises ArtefactError where it has none of that name."""
         points = self.numbers.get("points", {}) if "shown" in self.numbers else {}
@@ -120,11 +127,7 @@ class Drawing:
 
     def files(self) -> dict[str, bytes]:
         """PDF, PNG and the JSON of the numbers drawn, by file name."""
-        try:
-            images = self.images("pdf", "png")
-        except Exception as error:  # a figure may cost itself, never the report
-            images = failed(self.name, error).images("pdf", "png")
-        named = {f"{self.name}.{form}": content for form, content in images.items()}
+        named = {f"{self.name}.{form}": content for form, content in self.pictures("pdf", "png").items()}
         return named | {f"{self.name}.json": self.json().encode()}
 
     def json(self) -> str:

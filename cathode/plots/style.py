@@ -41,6 +41,7 @@ _SIZES: dict[str, Any] = {  # those of mplhep are for a figure alone on a slide
     "ytick.major.size": 7,
     "ytick.minor.size": 3.5,
     "figure.dpi": 110,
+    "savefig.dpi": 150,
     "savefig.bbox": "tight",
     "pdf.fonttype": 42,
     "svg.fonttype": "path",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import hashlib
 import json
+import os
 from functools import lru_cache
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -14,10 +18,11 @@ from markupsafe import Markup
 
 from cathode.artefacts import FigureNumbers, Text
 from cathode.calibration.results import BackgroundOnly, SignalFit, SignalResponse, Verdict
+from cathode.checksums import cache_folder
 from cathode.classifier.methods import find_method, is_reference
 from cathode.config import Config
-from cathode.plots.drawing import Drawing, failed, read_drawing
-from cathode.plots.significance import draw_summary
+from cathode.errors import ConfigError
+from cathode.plots.drawing import Drawing, read_drawing
 from cathode.plots.spectrum import INSIDE
 from cathode.plots.style import array, poisson_errors
 from cathode.plots.waterfall import waterfall
@@ -25,28 +30,23 @@ from cathode.report.explain import derivation, stages
 from cathode.report.glossary import GLOSSARY
 from cathode.report.render import template
 from cathode.report.verdict import Calibration, discovery_threshold, headline, lights, quoted, word
-from cathode.results import HuntResult, Truth
-from cathode.spectrum.scan import SpectrumScan
+from cathode.results import HuntResult
 from cathode.summary import Summary
 
 _VEGA = "window.cathodeEmbed = vegaEmbed;"
 
 
-def report(
-    summary: Summary, truth: list[Truth], spectrum: list[SpectrumScan], numbers: list[FigureNumbers], *, config: Config
-) -> Text:
+def report(summary: Summary, numbers: list[FigureNumbers], *, config: Config) -> Text:
     """The report: figures and controls are embedded, nothing is loaded from elsewhere.
 
     But for the table of times, which is a page beside it: times differ from run to run, the report's bytes must not.
-    `numbers` are of the figures of windows; those of the whole run follow from the rest, so that the report waits for no picture of them.
+    `numbers` are of all figures of the run.
     """
-    return _page(summary, draw_summary(summary, truth, spectrum), numbers, None, config)
+    return _page(summary, numbers, None, config)
 
 
 def report_calibrated(
     summary: Summary,
-    truth: list[Truth],
-    spectrum: list[SpectrumScan],
     numbers: list[FigureNumbers],
     background_only: BackgroundOnly,
     injection: SignalResponse,
@@ -54,18 +54,16 @@ def report_calibrated(
     config: Config,
 ) -> Text:
     """The report with what pseudo-experiments say of it; `numbers` hold the figures of the calibration too."""
-    drawings = draw_summary(summary, truth, spectrum)
-    return _page(summary, drawings, numbers, Calibration(background_only, injection), config)
+    return _page(summary, numbers, Calibration(background_only, injection), config)
 
 
 def _page(
     summary: Summary,
-    of_run: list[Drawing],
     numbers: list[FigureNumbers],
     calibration: Calibration | None,
     config: Config,
 ) -> Text:
-    drawings = {n.name: read_drawing(n.text, n.name) for n in numbers} | {d.name: d for d in of_run}
+    drawings = {n.name: read_drawing(n.text, n.name) for n in numbers}
     methods = list(dict.fromkeys(h.method for h in summary.hunts))
     best = quoted(summary)
     data = {
@@ -95,7 +93,7 @@ def _page(
         regions={h.window: h.signal_region for h in summary.hunts},
         points=[f"{e:g}" for e in dict.fromkeys(h.eps_bkg for h in summary.hunts)],
         events=_events(drawings, best),
-        images=_images(summary, best, drawings),
+        images=_images(summary, best, drawings, {n.name: n.picture for n in numbers if n.picture}),
         flags=_flags(summary),
         glossary=GLOSSARY,
         config=yaml.safe_dump(config.published(), sort_keys=False),
@@ -109,7 +107,24 @@ def _page(
 
 @lru_cache
 def _vega() -> str:
-    return str(vl_convert.javascript_bundle(_VEGA))
+    """The scripts that draw the charts. To bundle them takes seconds, so that they are kept among the user's caches, with a checksum."""
+    name = f"vega-{version('vl-convert-python')}.js"
+    with contextlib.suppress(OSError, ValueError, ConfigError):
+        head, _, text = (cache_folder() / name).read_text(encoding="utf-8").partition("\n")
+        if head == _checked(text):
+            return text
+    text = str(vl_convert.javascript_bundle(_VEGA))
+    with contextlib.suppress(OSError, ConfigError):
+        kept = cache_folder() / name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = kept.with_suffix(f".{os.getpid()}.part")
+        part.write_text(f"{_checked(text)}\n{text}", encoding="utf-8")
+        part.replace(kept)
+    return text
+
+
+def _checked(text: str) -> str:
+    return f"// {hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _embedded(tree: Any) -> Markup:
@@ -260,8 +275,10 @@ def _events(drawings: dict[str, Drawing], best: HuntResult) -> dict[str, Any] | 
 # --- the same for print, and for readers without scripts: the quoted hunt
 
 
-def _images(summary: Summary, best: HuntResult, drawings: dict[str, Drawing]) -> dict[str, Markup]:
-    """Figures of the quoted hunt as pictures, by their place in the page."""
+def _images(
+    summary: Summary, best: HuntResult, drawings: dict[str, Drawing], pictures: dict[str, bytes]
+) -> dict[str, Markup]:
+    """Figures of the quoted hunt as pictures, by their place in the page: the files of the run, where they show what is quoted."""
     eps, method = f"{best.eps_bkg:g}", f"{best.window}_{best.method}"
     places = {
         "bump": f"{method}_selected_spectrum",
@@ -285,12 +302,12 @@ def _images(summary: Summary, best: HuntResult, drawings: dict[str, Drawing]) ->
             found[place] = found[place].at(eps)
     if best.waterfall:
         found["waterfall"] = waterfall(best, stages(summary, best, trials=True))
-    return {place: _image(d) for place, d in found.items()}
+    drawn = {d.name: d for d in drawings.values() if d.name in pictures}
+    return {
+        place: _data(pictures[d.name] if d == drawn.get(d.name) else d.pictures("png")["png"])
+        for place, d in found.items()
+    }
 
 
-def _image(d: Drawing) -> Markup:
-    try:
-        content = d.image("svg")
-    except Exception as error:  # a figure may cost itself, never the report
-        content = failed(d.name, error).image("svg")
-    return Markup(f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}")
+def _data(png: bytes) -> Markup:
+    return Markup(f"data:image/png;base64,{base64.b64encode(png).decode()}")

@@ -29,8 +29,8 @@ _MAKE_EVENTS = {
 }  # per event and feature, encoded and decoded
 _TRAIN_TREE, _ASK_TREE = 0.1, 0.035  # per event and tree
 _TRAIN_NETWORK, _ASK_NETWORK = 2.0, 0.65  # per event and epoch (kept epoch)
-_START = 5.0  # seconds until a job has imported what it needs
-_SMALL = 8.0  # seconds of a job that fits, counts or draws
+_START = 0.5  # seconds until a job is on its way: it is served (`cathode.served`); alone, one needs five to import what it needs
+_SMALL = 4.0  # seconds of a job that fits, counts or draws
 _BASE_MB = 650.0  # of a process that holds few events, torch included
 _COPIES = 3.3  # of the events at the peak of a step
 _ROW_BYTES = 320.0  # of a template event in the step that scores it, and of one member's share of a score

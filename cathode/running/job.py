@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from datetime import datetime
@@ -23,8 +24,6 @@ def limit_memory(megabytes: int | None) -> None:
     Counts private writable memory. Not with a GPU, whose driver maps far more than it uses, and not outside a cluster. Large libraries
     are loaded before: one that runs out of memory while it is loaded fails in odd ways, or hangs.
     """
-    import resource
-
     if megabytes and _identity() and not any(map(os.path.exists, _DRIVERS)):
         for name in _LARGE:
             import_module(name)
@@ -33,9 +32,10 @@ def limit_memory(megabytes: int | None) -> None:
 
 
 def describe_job() -> dict[str, Any]:
-    """What the workflow's benchmark files do not hold; empty for a process on a laptop's CPU.
+    """What the workflow's benchmark files do not hold, or sample from outside and so miss.
 
-    `job`: the cluster's number; `queued_s`: seconds from its (last) submission to its start, null if the cluster does not say;
+    `cpu_s`: CPU seconds of this process and those that it waited for; `max_rss_mb`: the most memory that one of them had; `job`: the
+    cluster's number, null on a machine of one's own; `queued_s`: seconds from its (last) submission to its start, null if the cluster does not say;
     `gpus`: how many it holds; `gpu`, `gpu_mb`: the one that torch computed on, and the most memory used there.
     """
     identity = _identity()
@@ -43,9 +43,11 @@ def describe_job() -> dict[str, Any]:
     used = torch is not None and torch.cuda.is_initialized()
     held = os.environ.get("SLURM_GPUS_ON_NODE", "")
     gpus = int(held) if held.isdecimal() else int(used)
-    if not identity and not gpus:
-        return {}
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    unit = 1 << (20 if sys.platform == "darwin" else 10)  # of ru_maxrss: bytes there, kilobytes elsewhere
     return {
+        "cpu_s": round(sum(u.ru_utime + u.ru_stime for u in usages), 2),
+        "max_rss_mb": round(max(u.ru_maxrss for u in usages) / unit, 1),
         "job": identity,
         "queued_s": _queued(identity) if identity else None,
         "gpus": gpus,

@@ -1,4 +1,4 @@
-"""What a run took: time and memory from the benchmark files its rules wrote, queues and GPUs from their logs."""
+"""What a run took: time from the benchmark files that its rules wrote; CPU time, memory, queues and GPUs from the logs of its jobs."""
 
 from __future__ import annotations
 
@@ -40,14 +40,17 @@ def read_usage(run: Path, estimated: dict[tuple[str, str], float] | None = None)
         if not of_rule:
             continue
         wall, of_jobs = sum(seconds for seconds, _, _ in of_rule), records[rule, window]
+        sampled = [(cpu, memory) for _, cpu, memory in of_rule]
+        # what all jobs say of themselves is exact; from outside, Snakemake misses the ends of jobs, and steps that a server runs
+        measured = [(r["cpu_s"], r["max_rss_mb"]) for r in of_jobs] if len(of_jobs) == len(of_rule) else sampled
         rows.append(
             RuleUsage(
                 rule=rule,
                 window=window or None,
                 jobs=len(of_rule),
                 wall_s=wall,
-                cpu_s=sum(cpu for _, cpu, _ in of_rule),
-                max_rss_mb=max(memory for _, _, memory in of_rule),
+                cpu_s=sum(cpu for cpu, _ in measured),
+                max_rss_mb=max(memory for _, memory in measured),
                 estimated_cpu_s=(estimated or {}).get((rule, window)),
                 queue_s=_queue(of_jobs),
                 gpu_s=_gpus(of_jobs) * wall or None,
@@ -64,7 +67,7 @@ def _record(text: str) -> dict[str, Any] | None:
             record: dict[str, Any] = json.loads(found)
         except ValueError:
             continue
-        if {"rule", "job", "queued_s", "gpus", "gpu_mb"} <= set(record):
+        if {"rule", "cpu_s", "max_rss_mb", "job", "queued_s", "gpus", "gpu_mb"} <= set(record):
             return record
     return None
 

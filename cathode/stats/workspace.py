@@ -128,13 +128,20 @@ def build_workspace(c: Counting) -> dict[str, Any]:
     }
 
 
-def _model(workspace: dict[str, Any], measurement: str) -> tuple[Any, Any]:
+def load_model(workspace: dict[str, Any], measurement: str) -> tuple[Any, Any]:
+    """Pyhf's model of a measurement, and the data."""
     import pyhf
 
     pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(tolerance=1e-3))
     loaded = pyhf.Workspace(json.loads(json.dumps(workspace)))
     model = loaded.model(measurement_name=measurement)
     return model, loaded.data(model)
+
+
+def signal_events(workspace: dict[str, Any]) -> float:
+    """Signal events of all channels at mu = 1."""
+    samples = [sample for channel in workspace["channels"] for sample in channel["samples"]]
+    return float(sum(sum(sample["data"]) for sample in samples if sample["name"] == "signal"))
 
 
 def z_pyhf(workspace: dict[str, Any]) -> float:
@@ -145,7 +152,7 @@ def z_pyhf(workspace: dict[str, Any]) -> float:
     """
     import pyhf  # one second that light steps need not pay
 
-    model, data = _model(workspace, "hunt")
+    model, data = load_model(workspace, "hunt")
     init, bounds, fixed = model.config.suggested_init(), model.config.suggested_bounds(), model.config.suggested_fixed()
     best, free = pyhf.infer.mle.fit(data, model, init, bounds, fixed, return_fitted_val=True)
     _, null = pyhf.infer.mle.fixed_poi_fit(0.0, data, model, init, bounds, fixed, return_fitted_val=True)
@@ -162,9 +169,9 @@ def upper_limit(workspace: dict[str, Any], *, level: float = 0.95) -> tuple[floa
     here, and interpolated, with the same result in a tenth of the time. Not valid for counts of a few events. Raises FitError where no mu is excluded.
     """
     check_level(level)
-    model, data, size = *_model(workspace, "yield"), 1 - level
+    model, data, size = *load_model(workspace, "yield"), 1 - level
     scan = _Profile(model, data)
-    scale = workspace["channels"][0]["samples"][0]["data"][0]
+    scale = signal_events(workspace)
     roots = [n + float(normal_isf(size * ndtr(n))) for n in (-2.0, -1.0, 0.0, 1.0, 2.0)]
     # the largest first: what is fitted on the way brackets the others
     expected = [scan.asimov.reaches(root) for root in reversed(roots)]

@@ -92,8 +92,7 @@ def run_step(step: str, arguments: argparse.Namespace) -> None:
         inputs |= getattr(obj, "inputs", None) or {}  # files that are no artefacts
     made = io.Made(step, __version__, inputs, settings=of_tree(publish_paths(sections)), code=code_sha256(step))
     _write(results, [Path(p) for p in arguments.out], made)
-    if job := describe_job():
-        log.info(write_record(step, job))
+    log.info(write_record(step, describe_job()))
 
 
 def _read(paths: list[Path], kind: Any, model: str) -> Iterator[Any]:

@@ -17,6 +17,7 @@ from cathode.artefacts import FigureNumbers
 from cathode.calibration.results import BackgroundOnly, SignalResponse
 from cathode.classifier.settings import TreeSettings
 from cathode.plots.calibration import efficiency, p_values, signal_response
+from cathode.plots.significance import draw_summary
 from cathode.report.page import report_calibrated
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -53,8 +54,9 @@ def page_file(tmp_path_factory):
     for d in (p_values(null), signal_response(response), efficiency(response)):
         numbers[d.name] = FigureNumbers(d.name, d.json())
     truth = [t for hunt in hunts for t in hunt.truth]
-    scans = [hunt.spectrum for hunt in hunts]
-    made = report_calibrated(summary, truth, scans, list(numbers.values()), null, response, config=hunts[0].config)
+    for d in draw_summary(summary, truth, [hunt.spectrum for hunt in hunts]):
+        numbers[d.name] = FigureNumbers(d.name, d.json())
+    made = report_calibrated(summary, list(numbers.values()), null, response, config=hunts[0].config)
     path.write_text(made.text)
     return path
 

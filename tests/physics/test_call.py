@@ -5,6 +5,7 @@ That its numbers are the workflow's is tested beside the workflow (tests/workflo
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import re
@@ -25,6 +26,7 @@ import cathode
 from cathode.artefacts import FigureNumbers
 from cathode.classifier.settings import TreeSettings
 from cathode.plots.drawing import read_drawing
+from cathode.report import page as report_page
 from cathode.report.explain import explain
 from cathode.report.page import report
 from cathode.results import Limit
@@ -186,21 +188,47 @@ def test_the_quoted_p_value_can_be_computed_again_from_what_is_printed(found):
 
 
 def test_the_page_loads_nothing_and_its_data_cannot_end_it(found):
-    numbers = [FigureNumbers(d.name, d.json()) for d in found.drawings()]
-    page = report(found.summary, [], [found.spectrum], numbers, config=found.config).text
+    kept = {d.name: f"picture of {d.name}".encode() for d in found.drawings()}
+    numbers = [FigureNumbers(d.name, d.json(), kept[d.name]) for d in found.drawings()]
+    page = report(found.summary, numbers, config=found.config).text
     assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)", re.sub(r"<script.*?</script>", "", page, flags=re.S))
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1]
     hunts = json.loads(data)["hunts"]
     assert set(hunts) == {r.name for r in found.results}
     assert hunts[found.best.name]["z"] == found.z
     assert page.count("</script>") == 3
+    shown = [base64.b64decode(text) for text in re.findall(r"data:image/png;base64,([^\"]+)", page)]
+    of_run = [content for content in shown if content in kept.values()]
+    drawn = [
+        content for content in shown if content[:4] == b"\x89PNG"
+    ]  # the stages, and what is of another working point
+    assert len(of_run) >= 8
+    assert 1 <= len(drawn) <= 3
+    assert len(shown) == len(of_run) + len(drawn)
     evil = dataclasses.replace(found.summary, run="</script><script>alert(1)</script>")
-    assert "<script>alert" not in report(evil, [], [], [], config=found.config).text
+    assert "<script>alert" not in report(evil, [], config=found.config).text
+
+
+def test_scripts_of_the_page_are_kept_and_made_again_where_the_kept_ones_are_damaged(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = []
+    monkeypatch.setattr(report_page.vl_convert, "javascript_bundle", lambda _: made.append(1) or "let scripts;")
+    for spoil in (False, False, True):
+        report_page._vega.cache_clear()
+        if spoil:
+            (kept,) = (tmp_path / "cathode").iterdir()
+            kept.write_text(kept.read_text()[:-1])
+        assert report_page._vega() == "let scripts;"
+    report_page._vega.cache_clear()
+    assert len(made) == 2
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    assert report_page._vega() == "let scripts;"
+    report_page._vega.cache_clear()
 
 
 def test_report_and_folder(found, tmp_path):
     page = found.report(tmp_path / "r.html").read_text()
-    assert "data:image/svg+xml;base64" in page
+    assert "data:image/png;base64" in page
     assert "linear_density.LinearDensity" in page
     assert "benchmarks/timing.html" not in page  # nothing was timed
     folder = found.save(tmp_path / "run")
@@ -289,7 +317,7 @@ def test_a_count_is_as_good_as_a_smeared_count(monkeypatch):
     rng = np.random.default_rng(5)
     table = toy_table(15000, 260, 5)
     table["n"] = np.where(table.label == 1, rng.poisson(12, len(table)), rng.poisson(5, len(table)))
-    keys = {**ASK, **LIGHT, "features": ["b", "c", "n"], "working_points": (0.05,), "cores": 2}
+    keys = {**ASK, **LIGHT, "features": ["b", "c", "n"], "working_points": (0.05,), "cores": 1}
     keys["closure"] = cathode.ClosureSettings(windows=5, bootstraps=2)
     hunted = cathode.hunt(table, **keys, discrete=["n"])
     assert not said
@@ -297,7 +325,7 @@ def test_a_count_is_as_good_as_a_smeared_count(monkeypatch):
     assert min(by_hand.z, hunted.z) > 3
     assert hunted[0.05].n_obs == pytest.approx(by_hand[0.05].n_obs, rel=0.15)
     assert pd.Series(np.round(hunted.events.features[:, 2])).isin(np.arange(40)).all()
-    raw = cathode.hunt(table, **keys)
+    raw = cathode.hunt(table, **keys, methods=("cwola",))
     assert any("n: takes" in line for line in said)
     assert any("n: takes" in doubt for doubt in raw.summary.intake.doubts)
 

@@ -132,7 +132,7 @@ def test_a_hunt_beside_resonances_ends_with_its_report(window, tmp_path):
     """Both methods, to the last figure, also where the spectrum does not fall to nothing; and the report says what is not to be believed."""
     found = cathode.hunt(
         upsilon_like(), mass="m", features=["pt", "dr", "eta"], window=window, range=(8, 12), methods=("cathode", "cwola"),
-        working_points=(0.5, 0.2, 0.1), cores=2, progress=False,
+        working_points=(0.5, 0.2, 0.1), cores=1, progress=False,
         background=cathode.DensitySettings(bootstraps=2, seeds=2),
         classifier=cathode.ClassifierSettings(folds=2, splits=1, sequential_members=0, boosted_trees=TreeSettings(trees=10)),
         closure=cathode.ClosureSettings(windows=12, bootstraps=2),

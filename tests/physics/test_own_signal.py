@@ -192,3 +192,26 @@ def test_it_prints_itself_and_its_table(limits):
 def test_the_command_refuses_in_one_line(tmp_path, capsys):
     assert main(["limit", str(tmp_path), "--signal", "x.csv"]) == 2
     assert "found no summary.json" in capsys.readouterr().err
+
+
+def test_the_full_likelihood_of_a_hunt(found):
+    """Without signal it finds none; with a model of it, what the classifiers let through of its table is what is expected at mu = 1 per root of the background."""
+    full = found.full_likelihood(bins=4)
+    assert abs(full.z) < 3
+    assert full.z_counts == found.summary.window.z_local
+    assert full.limit.s_exp[0] < full.limit.s_exp[2] < full.limit.s_exp[4]
+    applied = found.apply(SIGNAL)
+    applied = applied[applied.method == "cwola"]
+    own = found.full_likelihood(SIGNAL, method="cwola", bins=3, systematics={"luminosity": 0.02})
+    signal = [c["samples"][0]["data"] for c in own.workspace["channels"] if "sidebands" not in c["name"]]
+    tight = applied["passes_0.02"].to_numpy()
+    in_bins = [np.histogram(applied.mass, np.linspace(2800, 3200, 4), weights=w)[0] for w in (applied["passes_0.1"] - tight, tight)]  # fmt: skip
+    scale = np.sqrt(found["cwola", 0.1].n_bkg) / applied["passes_0.1"].sum()
+    np.testing.assert_allclose(signal, scale * np.array(in_bins), rtol=1e-6, atol=1e-8)
+    observed = [o["data"] for o in own.workspace["observations"] if "sidebands" not in o["name"]]
+    assert np.sum(observed) == pytest.approx(found["cwola", 0.1].n_obs_average)
+    assert np.sum(observed[1]) == pytest.approx(found["cwola", 0.02].n_obs_average)
+    assert {"known_0", "slope_from_0p02", "gen_stat_from_0p1", "luminosity"} <= {p.name for p in own.pulls}
+    assert "95 % CLs limit" in repr(own)
+    with pytest.raises(cathode.CathodeError, match="expected at least 1"):
+        found.full_likelihood(bins=0)

@@ -70,7 +70,7 @@ def test_counts_over_samples_are_poisson():
 def test_a_hunt_on_weighted_background_closes_and_finds_nothing():
     table = weighted(120_000, 7)
     found = cathode.hunt(
-        table, mass="m", features=["a", "b", "c"], window=(2600, 2900), range=RANGE, weight="w", working_points=(0.1, 0.02), cores=2,
+        table, mass="m", features=["a", "b", "c"], window=(2600, 2900), range=RANGE, weight="w", working_points=(0.1, 0.02), cores=1,
         progress=False, background=cathode.DensitySettings(bootstraps=2, seeds=2),
         classifier=cathode.ClassifierSettings(folds=2, members=4, splits=1, boosted_trees=TreeSettings(trees=10)),
         closure=cathode.ClosureSettings(windows=6, bootstraps=2),

@@ -8,7 +8,9 @@ import os
 import re
 import subprocess
 import sys
+import time
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -228,10 +230,10 @@ def test_a_card_that_cannot_be_used_is_refused_in_words_or_said(card, monkeypatc
 
 
 def run_folder(folder):
-    """A run of four jobs: two share an entry of the cluster's queue, one holds a GPU and uses it."""
+    """A run of four jobs: two share an entry of the cluster's queue, one holds a GPU and uses it; of one, Snakemake alone says what it took."""
     for rule, job, wall, cpu, memory in (
-        ("score_pseudo", "m3500_cathode_0", 10, 8, 500),
-        ("score_pseudo", "m3500_cathode_1", 20, 18, 700),
+        ("score_pseudo", "m3500_cathode_0", 10, 1, 50),
+        ("score_pseudo", "m3500_cathode_1", 20, "-", 70),
         ("score_pseudo", "m3700_cathode_0", 5, 4, 400),
         ("prepare", "all", 3, "-", 300),
     ):
@@ -239,9 +241,29 @@ def run_folder(folder):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\tmax_rss\tcpu_time\n{wall}\t{memory}\t{cpu}\n")
     for name, window, record in (
-        ("a", "m3500", {"job": "7", "queued_s": 100.0, "gpus": 1, "gpu": "H100", "gpu_mb": 800.0}),
-        ("b", "m3500", {"job": "7", "queued_s": 100.0, "gpus": 1, "gpu": None, "gpu_mb": None}),
-        ("c", "m3700", {"job": "8", "queued_s": 30.0, "gpus": 0, "gpu": None, "gpu_mb": None}),
+        (
+            "a",
+            "m3500",
+            {
+                "cpu_s": 8.0,
+                "max_rss_mb": 500.0,
+                "job": "7",
+                "queued_s": 100.0,
+                "gpus": 1,
+                "gpu": "H100",
+                "gpu_mb": 800.0,
+            },
+        ),
+        (
+            "b",
+            "m3500",
+            {"cpu_s": 18.0, "max_rss_mb": 700.0, "job": "7", "queued_s": 100.0, "gpus": 1, "gpu": None, "gpu_mb": None},
+        ),
+        (
+            "c",
+            "m3700",
+            {"cpu_s": 4.0, "max_rss_mb": 400.0, "job": "8", "queued_s": 30.0, "gpus": 0, "gpu": None, "gpu_mb": None},
+        ),
     ):
         log = folder / "logs" / window / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -283,18 +305,29 @@ def test_summary_and_report_hold_the_same_times_as_the_table(tmp_path):
 def test_a_job_tells_its_queue_and_its_gpus(tmp_path, monkeypatch):
     for name in ("SLURM_JOB_ID", "SLURM_GPUS_ON_NODE", "_CONDOR_JOB_AD"):
         monkeypatch.delenv(name, raising=False)
-    assert describe_job() == {}
+    start = time.process_time()
+    while time.process_time() < start + 0.3:
+        pass
+    own = describe_job()
+    assert own == own | {"job": None, "queued_s": None, "gpus": 0, "gpu": None, "gpu_mb": None}
+    assert own["cpu_s"] > start + 0.2
+    peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text()) if sys.platform == "linux" else None
+    assert own["max_rss_mb"] >= (int(peak[1]) / 1024 if peak else 50) * 0.99
+
+    def of_cluster():
+        return {k: v for k, v in describe_job().items() if k not in ("cpu_s", "max_rss_mb")}
+
     squeue = tmp_path / "squeue"
     squeue.write_text("#!/bin/sh\necho '2026-11-23T07:59:50|2026-11-23T08:01:05|'\n")
     squeue.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("SLURM_GPUS_ON_NODE", "2")
-    assert describe_job() == {"job": "7", "queued_s": 75.0, "gpus": 2, "gpu": None, "gpu_mb": None}
+    assert of_cluster() == {"job": "7", "queued_s": 75.0, "gpus": 2, "gpu": None, "gpu_mb": None}
     squeue.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1\n")
     assert describe_job()["queued_s"] is None
     monkeypatch.delenv("SLURM_JOB_ID")
     monkeypatch.delenv("SLURM_GPUS_ON_NODE")
     (tmp_path / "ad").write_text("ClusterId = 12\nProcId = 0\nQDate = 1795400000\nJobCurrentStartDate = 1795400040\n")
     monkeypatch.setenv("_CONDOR_JOB_AD", str(tmp_path / "ad"))
-    assert describe_job() == {"job": "12.0", "queued_s": 40.0, "gpus": 0, "gpu": None, "gpu_mb": None}
+    assert of_cluster() == {"job": "12.0", "queued_s": 40.0, "gpus": 0, "gpu": None, "gpu_mb": None}

@@ -14,8 +14,8 @@ from cathode.plots.drawing import Drawing, as_files, attempt, drawing, note
 
 DRAW = """
 import hashlib
-from cathode.cli import _shield
-_shield()
+from cathode.cli import shield
+shield()
 from cathode.plots.drawing import note
 print(hashlib.sha256(note("x", "a sentence").image("png")).hexdigest())
 """

@@ -51,6 +51,7 @@ def plain(text: str, folder: Path) -> str:
     """A log without what differs from run to run whatever the data: clock times, durations, folders, numbers of processes."""
     text = text.replace(str(folder), "HERE")
     text = re.sub(r"\d\d:\d\d:\d\d", "TIME", text)
+    text = re.sub(r'"(cpu_s|max_rss_mb)": [\d.]+', "SOME", text)
     return re.sub(r"\d+(\.\d+)? ?(s|ms|min|it/s|s/it|MB)\b", "SOME", text)
 
 

@@ -158,6 +158,7 @@ def test_the_call_says_the_same_to_the_last_digit(done):
         assert replace(found.summary.intake, inputs={}) == replace(summary.intake, inputs={})
     workspace = json.loads((done / "results" / "toy" / "workspaces" / "m3000_cathode_0.01.json").read_text())
     assert found.workspace(key=0.01) == workspace
+    assert cathode.full_likelihood(done / "results" / "toy").workspace == found.full_likelihood().workspace
     assert found.save(done / "saved") == done / "saved"
     again: Summary = io.read(done / "saved" / "summary.json", Summary)
     assert again.hunts == summary.hunts

@@ -140,8 +140,6 @@ rule report_calibrated:
     """The report of the hunt with its calibration: a page of its own, so that hunts never wait for pseudo-experiments."""
     input:
         summary=f"{RUN}/summary.json",
-        truth=truths(),
-        spectrum=expand(f"{RUN}/{{window}}/spectrum_scan.json", window=SCANNED),
         numbers=[*figure_numbers(), *calibration_numbers()],
         background_only=f"{RUN}/calibration/background_only.json",
         injection=f"{RUN}/calibration/injection.json",

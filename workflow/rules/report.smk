@@ -78,8 +78,6 @@ rule report:
     """The self-contained report."""
     input:
         summary=f"{RUN}/summary.json",
-        truth=truths(),
-        spectrum=expand(f"{RUN}/{{window}}/spectrum_scan.json", window=SCANNED),
         numbers=figure_numbers(),
     output:
         f"{RUN}/report.html",

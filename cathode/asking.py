@@ -1,0 +1,49 @@
+"""A command handed to the server of steps (`cathode.served`), where the workflow started one; light, since every job pays for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+SOCKET = "CATHODE_SERVER"  # the environment variable that says where it listens
+SIZE = "!Q"  # of the request, as `struct` writes it
+TAKEN = b"+"
+
+
+def ask(argv: list[str]) -> int | None:
+    """Have a command run by the server: its exit code, or None where nobody serves it."""
+    path = os.environ.get(SOCKET)
+    if path is None or argv[:1] != ["step"]:
+        return None
+    import json
+    import signal
+    import socket
+    import struct
+
+    request = {"argv": argv, "folder": str(Path.cwd()), "environment": dict(os.environ), "who": identity()}
+    message = json.dumps(request).encode()
+    taken = b""
+    try:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(path)
+            socket.send_fds(line, [struct.pack(SIZE, len(message))], [0, 1, 2])
+            line.sendall(message)
+            taken = line.recv(1)
+            answer = line.recv(1) if taken == TAKEN else b""
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except OSError:
+        answer = b""
+    if answer:
+        return answer[0]
+    if taken != TAKEN:
+        return None
+    sys.stderr.write("cathode: killed before its end, perhaps for lack of memory\n")
+    return 128 + signal.SIGKILL
+
+
+def identity() -> dict[str, Any]:
+    """What must be the same on both sides, lest another Python or another package answer."""
+    return {"python": sys.executable, "version": sys.version, "path": sys.path}
