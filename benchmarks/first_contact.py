@@ -47,7 +47,7 @@ def time_report(summary: Summary, numbers: list[FigureNumbers]) -> tuple[float, 
     """Seconds to build the page, and its megabytes."""
     config = load_config(summary.config)
     start = time.perf_counter()
-    page = report(summary, [], [], numbers, config=config)
+    page = report(summary, numbers, config=config)
     return time.perf_counter() - start, len(page.text.encode()) / 1e6
 
 

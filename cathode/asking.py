@@ -45,5 +45,19 @@ def ask(argv: list[str]) -> int | None:
 
 
 def identity() -> dict[str, Any]:
-    """What must be the same on both sides, lest another Python or another package answer."""
-    return {"python": sys.executable, "version": sys.version, "path": sys.path}
+    """What must be the same on both sides, lest another Python or another package answer.
+
+    And lest a job of a batch system that happens to run on this machine escapes from what it was given: those have sessions, and often
+    control groups, of their own.
+    """
+    try:
+        group = Path("/proc/self/cgroup").read_text(encoding="utf-8")
+    except OSError:
+        group = ""
+    return {
+        "python": sys.executable,
+        "version": sys.version,
+        "path": sys.path,
+        "session": os.getsid(0),
+        "group": group,
+    }

@@ -54,7 +54,7 @@ def page_file(tmp_path_factory):
     for d in (p_values(null), signal_response(response), efficiency(response)):
         numbers[d.name] = FigureNumbers(d.name, d.json())
     truth = [t for hunt in hunts for t in hunt.truth]
-    for d in draw_summary(summary, truth, [hunt.spectrum for hunt in hunts]):
+    for d in draw_summary(summary, truth, [hunt.spectrum for hunt in hunts if hunt.spectrum]):
         numbers[d.name] = FigureNumbers(d.name, d.json())
     made = report_calibrated(summary, list(numbers.values()), null, response, config=hunts[0].config)
     path.write_text(made.text)

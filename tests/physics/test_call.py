@@ -211,8 +211,13 @@ def test_the_page_loads_nothing_and_its_data_cannot_end_it(found):
 
 def test_scripts_of_the_page_are_kept_and_made_again_where_the_kept_ones_are_damaged(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    made = []
-    monkeypatch.setattr(report_page.vl_convert, "javascript_bundle", lambda _: made.append(1) or "let scripts;")
+    made: list[int] = []
+
+    def bundle(_: str) -> str:
+        made.append(1)
+        return "let scripts;"
+
+    monkeypatch.setattr(report_page.vl_convert, "javascript_bundle", bundle)
     for spoil in (False, False, True):
         report_page._vega.cache_clear()
         if spoil:

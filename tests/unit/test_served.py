@@ -45,11 +45,19 @@ def folder(tmp_path):
     return tmp_path
 
 
-def step(folder: Path, *words: str, socket: str | None, **more: str) -> tuple[int, str, bool]:
+def step(folder: Path, *words: str, socket: str | None, session: bool = False, **more: str) -> tuple[int, str, bool]:
     """Exit code and words of a step, and whether a server ran it: then its own process took next to no time."""
     environment = {k: v for k, v in os.environ.items() if k != SOCKET} | more | ({SOCKET: socket} if socket else {})
     before = os.times().children_user
-    run = subprocess.run([*STEP, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [*STEP, *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=session,
+    )
     return run.returncode, run.stdout + run.stderr, os.times().children_user - before < 0.5
 
 
@@ -93,10 +101,12 @@ def test_a_step_runs_in_the_folder_and_environment_of_who_asked(server, folder):
 
 
 def test_what_nobody_serves_runs_by_itself(server, folder, tmp_path_factory):
-    """No server, none that listens, and one of another installation."""
+    """No server, one of another installation, and for a job of another session, as those of batch systems are."""
     for socket in (str(folder / "none"), server[1]):
         code, said, served = step(folder, *PREPARE, socket=socket, PYTHONPATH=str(tmp_path_factory.mktemp("other")))
         assert (code, served) == (0, False), said
+    code, said, served = step(folder, *PREPARE, socket=server[1], session=True)
+    assert (code, served) == (0, False), said
 
 
 def waiting(folder: Path, server) -> tuple[subprocess.Popen[str], psutil.Process]:
