@@ -65,6 +65,7 @@ except CathodeError as error:
     tell(f"cathode: {error}")
     sys.exit(2)
 
+SERVER = None  # of the steps of this machine, while jobs run
 RUN = CONFIG.folder
 WINDOWS = list(CONFIG.regions)
 # the inclusive scan depends on a window's width alone

@@ -150,3 +150,7 @@ def test_the_server_ends_with_the_process_that_started_it_and_leaves_nothing():
     pid, socket = said.split()
     until(lambda: not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE)
     until(lambda: not Path(socket).parent.exists())
+
+
+def test_nobody_else_may_ask(server):
+    assert Path(server[1]).parent.stat().st_mode & 0o777 == 0o700
