@@ -39,13 +39,14 @@ class TreeMember:
 
 
 def load_lightgbm() -> ModuleType:
-    """LightGBM, which light steps need not pay for; in a process of our own (`python -m cathode`) without its interface to scikit-learn.
+    """LightGBM, which light steps need not pay for; in a process of our own (`python -m cathode`, the server of steps) without its interface to scikit-learn.
 
     That interface is optional and not used here, and importing it is nine tenths of the price: 1.4 of 1.5 CPU-seconds in
     every job of the workflow. In a user's own process LightGBM stays what it is.
     """
     started = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if started is None or started.name != "cathode.__main__" or {"lightgbm", "sklearn"} & set(sys.modules):
+    ours = started is not None and started.name in ("cathode.__main__", "cathode.served")
+    if not ours or {"lightgbm", "sklearn"} & set(sys.modules):
         return import_module("lightgbm")
     sys.modules["sklearn"] = None  # type: ignore[assignment]  # as if it were not installed
     try:
