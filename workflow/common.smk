@@ -39,6 +39,7 @@ from cathode.steps.records import (
 from cathode.running.lock import hold_folder
 from cathode.served import start_server
 from cathode.running.failures import FailedJob, describe_failures
+from cathode.running.usage import complete_benchmarks
 from cathode.running.feed import feed_from, is_read, tell, tell_plan
 from cathode.steps.declared import code_sha256, declared
 
@@ -196,6 +197,7 @@ def end_server():
     if SERVER:
         SERVER.terminate()
         SERVER.wait()
+        complete_benchmarks(Path(RUN))
 
 
 def report_failures(logs):

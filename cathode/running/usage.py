@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -26,31 +28,30 @@ def write_record(rule: str, job: dict[str, Any]) -> str:
 def read_usage(run: Path, estimated: dict[tuple[str, str], float] | None = None) -> tuple[RuleUsage, ...]:
     """Usage per rule and window of a run's folder, the most CPU time first; `estimated` CPU seconds by rule and window ("" for none).
 
-    Jobs write <run>/benchmarks/<rule>/<job>.tsv, with the window first in the name of the job, and <run>/logs/<window>/.
+    Jobs write <run>/benchmarks/<rule>/<job>.tsv, with the window first in the name of the job, and <run>/logs/<window>/<rule>_<rest>.log.
     """
     jobs: dict[tuple[str, str], list[tuple[float, float, float]]] = defaultdict(list)
-    for path in sorted((run / "benchmarks").glob("*/*.tsv")):
-        jobs[path.parent.name, _window(path.stem)] += _read(path)
     records: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for path in sorted((run / "logs").rglob("*.log")):
-        if (record := _record(path.read_text(encoding="utf-8", errors="replace"))) is not None:
-            records[record["rule"], _window(path.parent.name)].append(record)
+    for path in sorted((run / "benchmarks").glob("*/*.tsv")):
+        of_job, key = _read(path), (path.parent.name, _window(path.stem))
+        if (record := _record(_log(path))) is not None:
+            records[key].append(record)
+            # what a job says of itself is exact: from outside, Snakemake misses its end, and all of a step that a server runs
+            of_job = [(wall, record["cpu_s"], record["max_rss_mb"]) for wall, _, _ in of_job[-1:]]
+        jobs[key] += of_job
     rows = []
     for (rule, window), of_rule in jobs.items():
         if not of_rule:
             continue
         wall, of_jobs = sum(seconds for seconds, _, _ in of_rule), records[rule, window]
-        sampled = [(cpu, memory) for _, cpu, memory in of_rule]
-        # what all jobs say of themselves is exact; from outside, Snakemake misses the ends of jobs, and steps that a server runs
-        measured = [(r["cpu_s"], r["max_rss_mb"]) for r in of_jobs] if len(of_jobs) == len(of_rule) else sampled
         rows.append(
             RuleUsage(
                 rule=rule,
                 window=window or None,
                 jobs=len(of_rule),
                 wall_s=wall,
-                cpu_s=sum(cpu for cpu, _ in measured),
-                max_rss_mb=max(memory for _, memory in measured),
+                cpu_s=sum(cpu for _, cpu, _ in of_rule),
+                max_rss_mb=max(memory for _, _, memory in of_rule),
                 estimated_cpu_s=(estimated or {}).get((rule, window)),
                 queue_s=_queue(of_jobs),
                 gpu_s=_gpus(of_jobs) * wall or None,
@@ -58,6 +59,41 @@ def read_usage(run: Path, estimated: dict[tuple[str, str], float] | None = None)
             )
         )
     return tuple(sorted(rows, key=lambda row: (-(row.cpu_s or 0.0), row.rule, row.window or "")))
+
+
+def complete_benchmarks(run: Path) -> None:
+    """Put what jobs said of themselves into the benchmark files of those that Snakemake did not see, since a server ran them."""
+    for path in sorted((run / "benchmarks").glob("*/*.tsv")):
+        with path.open(encoding="utf-8", errors="replace") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+        record = _record(_log(path))
+        if record is None or not rows or _number(rows[-1].get("cpu_time")) > record["cpu_s"] / 2:
+            continue
+        wall = _number(rows[-1].get("s"))
+        own = {
+            "s": rows[-1].get("s"),
+            "h:m:s": rows[-1].get("h:m:s"),
+            "max_rss": record["max_rss_mb"],
+            "cpu_time": record["cpu_s"],
+        }
+        own["mean_load"] = f"{100 * record['cpu_s'] / wall:.2f}" if wall else "NA"
+        rows[-1] = {name: own.get(name, "NA") for name in rows[-1]}
+        text, when = io.StringIO(), path.stat()
+        writer = csv.DictWriter(text, rows[-1], delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(text.getvalue(), encoding="utf-8")
+        os.utime(part, ns=(when.st_atime_ns, when.st_mtime_ns))
+        part.replace(path)
+
+
+def _log(benchmark: Path) -> str:
+    """The log of the job whose benchmark file this is; empty where there is none."""
+    rule, window, job = benchmark.parent.name, _window(benchmark.stem), benchmark.stem
+    rest = job.removeprefix(window).removeprefix("_") if window else job.removesuffix("all")
+    path = benchmark.parents[2] / "logs" / window / f"{rule}{f'_{rest}' if rest else ''}.log"
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def _record(text: str) -> dict[str, Any] | None:

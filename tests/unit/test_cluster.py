@@ -29,7 +29,7 @@ from cathode.running.slurm import (
     parse_minutes,
     parse_partitions,
 )
-from cathode.running.usage import describe_timing, read_usage, summarise_timing, write_record
+from cathode.running.usage import complete_benchmarks, describe_timing, read_usage, summarise_timing, write_record
 from cathode.usage import Timing, Used
 
 
@@ -242,7 +242,7 @@ def run_folder(folder):
         path.write_text(f"s\tmax_rss\tcpu_time\n{wall}\t{memory}\t{cpu}\n")
     for name, window, record in (
         (
-            "a",
+            "score_pseudo_cathode_0",
             "m3500",
             {
                 "cpu_s": 8.0,
@@ -255,12 +255,12 @@ def run_folder(folder):
             },
         ),
         (
-            "b",
+            "score_pseudo_cathode_1",
             "m3500",
             {"cpu_s": 18.0, "max_rss_mb": 700.0, "job": "7", "queued_s": 100.0, "gpus": 1, "gpu": None, "gpu_mb": None},
         ),
         (
-            "c",
+            "score_pseudo_cathode_0",
             "m3700",
             {"cpu_s": 4.0, "max_rss_mb": 400.0, "job": "8", "queued_s": 30.0, "gpus": 0, "gpu": None, "gpu_mb": None},
         ),
@@ -281,6 +281,20 @@ def test_the_time_of_a_run_is_told_per_rule_and_window(tmp_path):
     beside = describe_timing(read_usage(run, {("score_pseudo", "m3700"): 7.0, ("prepare", ""): 2.0})).splitlines()
     assert [line.split()[-5] for line in beside[1:]] == ["–", "7", "2", "9"]
     assert read_usage(tmp_path / "nothing") == ()
+
+
+def test_benchmark_files_hold_what_jobs_said_of_themselves(tmp_path):
+    run = run_folder(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in run.glob("benchmarks/*/*.tsv")}
+    for _ in range(2):
+        complete_benchmarks(run)
+        assert (
+            run / "benchmarks/score_pseudo/m3500_cathode_1.tsv"
+        ).read_text() == "s\tmax_rss\tcpu_time\n20\t700.0\t18.0\n"
+        assert (run / "benchmarks/score_pseudo/m3700_cathode_0.tsv").read_text() == "s\tmax_rss\tcpu_time\n5\t400\t4\n"
+        assert (run / "benchmarks/prepare/all.tsv").read_text() == "s\tmax_rss\tcpu_time\n3\t300\t-\n"
+        assert {path: path.stat().st_mtime_ns for path in run.glob("benchmarks/*/*.tsv")} == before
+        assert len(list((run / "benchmarks" / "score_pseudo").iterdir())) == 3
 
 
 def test_summary_and_report_hold_the_same_times_as_the_table(tmp_path):
