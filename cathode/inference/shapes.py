@@ -18,6 +18,7 @@ from cathode.inference.counts import passing, passing_sideband
 from cathode.regions import Window, count_in_bins
 from cathode.results import HuntResult
 from cathode.spectrum.sideband_model import MassModel
+from cathode.stats.joint import exclusive
 from cathode.stats.likelihood import BehindPoint, ScoreInterval, build_likelihood
 from cathode.stats.settings import StatisticsSettings
 
@@ -76,7 +77,7 @@ def window_likelihood(
     inside = _integrals(spectrum, cells)
     first = scores.splits[0]
     mass = events.mass[events.at(first.row)]
-    share = _exclusive(np.stack([passing(scores.splits, e) for e in eps], axis=1))
+    share = exclusive(np.stack([passing(scores.splits, e) for e in eps], axis=1))
     side, side_mass, side_share = np.empty((0, 2)), np.empty(0), np.empty((0, len(eps)))
     if len(first.side_row):
         side_mass = events.mass[events.at(first.side_row)]
@@ -85,15 +86,14 @@ def window_likelihood(
             min(float(side_mass.max()), centre + _REACH * width),
         )
         side = window.visible_bins(*reach, _SIDE_BINS)
-        side_share = _exclusive(np.stack([passing_sideband(scores.splits, e) for e in eps], axis=1))
+        side_share = exclusive(np.stack([passing_sideband(scores.splits, e) for e in eps], axis=1))
     b = np.array([h.n_bkg for h in points])
-    exclusive = _exclusive(b[None])[0]
     if signal is None:
         at = ndtr((edges - centre) / (_SIGNAL_SIGMA * width))
         weights = np.array([statistics.joint_weight(e) for e in eps])
-        expected = (weights * exclusive)[:, None] * np.diff(at)
+        expected = (weights * exclusive(b))[:, None] * np.diff(at)
     else:
-        of_signal = _exclusive(signal.passes)
+        of_signal = exclusive(signal.passes)
         expected = np.stack([np.histogram(signal.mass, edges, weights=of_signal[:, k])[0] for k in range(len(eps))])
     intervals = [
         ScoreInterval(
@@ -134,11 +134,6 @@ def _behind(h: HuntResult) -> BehindPoint:
         scatter=closure.scatter if closure else 0.0,
         nu=closure.degrees_of_freedom if closure and closure.degrees_of_freedom is not None else float("inf"),
     )
-
-
-def _exclusive(nested: Array) -> Array:
-    """What passes one working point and not the next, of shares or counts `(n, k)`."""
-    return np.asarray(nested - np.concatenate([nested[:, 1:], np.zeros((len(nested), 1))], axis=1))
 
 
 def _integrals(spectrum: MassModel, bins: Array) -> Array:

@@ -99,7 +99,7 @@ def p_weighted(
         )
     model = _Model(points)
     w = np.asarray(weights, dtype=float) / max(weights)
-    t = float(w @ _exclusive(np.array([point.n for point in points]))) - step / 2 * float(w.min())
+    t = float(w @ exclusive(np.array([point.n for point in points]))) - step / 2 * float(w.min())
     if t <= 0:
         return 1.0
     return model.tail(w, t, seed=seed, draws=draws)
@@ -134,12 +134,12 @@ def weighted_tail(weights: Array, rates: Array, t: float) -> Array:
     return np.asarray(np.clip(np.where(np.abs(root) < 1e-3, centre, whole), 0.0, 1.0))
 
 
-def _exclusive(cumulative: Array) -> Array:
+def exclusive(cumulative: Array) -> Array:
     """What passes a working point and not the next one `(..., K)`."""
     return np.asarray(cumulative - np.concatenate([cumulative[..., 1:], np.zeros_like(cumulative[..., :1])], axis=-1))
 
 
-def _walk(sizes: Array) -> Array:
+def walk(sizes: Array) -> Array:
     """Correlation `(K, K)` of a random walk whose values have these standard deviations."""
     s = np.maximum(sizes, 1e-12)
     return np.asarray(np.minimum.outer(s, s) / np.maximum.outer(s, s))
@@ -153,15 +153,15 @@ class _Model:
             return np.array([getattr(point, name) for point in points], dtype=float)
 
         b, m = of("b"), of("m")
-        self._b = np.maximum(_exclusive(b), 1e-9)
+        self._b = np.maximum(exclusive(b), 1e-9)
         # squared errors of nested counts add up
-        squared = np.maximum(_exclusive(b**2 / m), self._b**2 / m)
+        squared = np.maximum(exclusive(b**2 / m), self._b**2 / m)
         self.overdispersion = of("overdispersion")
         self._m = np.maximum(self._b**2 / squared, 0.5) / self.overdispersion
         self._mu, self._sigma, self._scatter = of("mu"), of("sigma"), of("scatter")
         self._nu = np.minimum(of("nu"), _LARGEST_NU)
         self._known, self._estimated = (
-            np.linalg.cholesky(_walk(s) + 1e-9 * np.eye(len(points))) for s in (self._sigma, self._scatter)
+            np.linalg.cholesky(walk(s) + 1e-9 * np.eye(len(points))) for s in (self._sigma, self._scatter)
         )
 
     def rates(self, z: Array) -> Array:
@@ -174,7 +174,7 @@ class _Model:
         bias = np.exp(np.clip(self._mu + self._sigma * (known @ self._known.T) + self._scatter * student, -20, 20))
         drawn = gammaincinv(self._m + 0.5, np.clip(ndtr(reference), 1e-300, 1 - 1e-16)) / self._m
         cumulative = np.cumsum((self._b * drawn)[..., ::-1], axis=-1)[..., ::-1] * bias
-        return np.maximum(_exclusive(cumulative), 1e-9)
+        return np.maximum(exclusive(cumulative), 1e-9)
 
     def tail(self, w: Array, t: float, *, seed: int, draws: int) -> float:
         """E[P(T >= t)] of the count with weights `w` `(K,)`."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cathode.errors import FitError
+from cathode.stats.joint import exclusive, walk
 from cathode.stats.tails import normal_isf
 from cathode.stats.workspace import load_model, normsys, signal_events, student_inflation
 
@@ -91,12 +92,12 @@ def build_likelihood(
     One interval and one bin give the counting experiment. Raises FitError where no background is expected in an interval.
     """
     b = np.array([point.n_bkg for point in behind])
-    exclusive = b - np.append(b[1:], 0.0)
-    if np.any(exclusive <= 0):
+    between = exclusive(b)
+    if np.any(between <= 0):
         raise FitError(f"likelihood: found backgrounds {b.tolist()} behind working points, expected them to fall")
     m = np.array([point.m for point in behind])
     squared = b**2 / m  # squared errors of nested counts add up
-    own = np.maximum(squared - np.append(squared[1:], 0.0), exclusive**2 / m)
+    own = np.maximum(exclusive(squared), between**2 / m)
     total = sum(float(interval.signal.sum()) for interval in intervals)
     if total <= 0:
         raise FitError("likelihood: found no signal behind the loosest working point, expected some")
@@ -116,16 +117,16 @@ def build_likelihood(
     channels: list[dict[str, Any]] = []
     observations: list[dict[str, Any]] = []
     for k, interval in enumerate(intervals):
-        nominal = np.maximum(exclusive[k] * sideband_ratio * interval.shape, _LEAST)
-        modifiers = [normsys(f"gen_stat_{interval.name}", min(float(np.sqrt(own[k])) / float(exclusive[k]), _LARGEST))]
+        nominal = np.maximum(between[k] * sideband_ratio * interval.shape, _LEAST)
+        modifiers = [normsys(f"gen_stat_{interval.name}", min(float(np.sqrt(own[k])) / float(between[k]), _LARGEST))]
         for name, (up, down) in shifts.items():
-            data = {"hi": max(float(up[k] / exclusive[k]), 1e-3), "lo": max(float(down[k] / exclusive[k]), 1e-3)}
+            data = {"hi": max(float(up[k] / between[k]), 1e-3), "lo": max(float(down[k] / between[k]), 1e-3)}
             modifiers.append({"name": name, "type": "normsys", "data": data})
         if sideband_error > 0:
             modifiers.append(normsys("sb_norm", sideband_error))
         if len(interval.side_observed):
             modifiers.append(_slope(interval.name, nominal, interval.x - float(interval.shape @ interval.x)))
-            side = np.maximum(exclusive[k] * interval.side_shape, _LEAST)
+            side = np.maximum(between[k] * interval.side_shape, _LEAST)
             channels.append(
                 {
                     "name": f"{interval.name}_sidebands",
@@ -194,17 +195,14 @@ def _measurements(
 
 def _innovations(sizes: Array) -> list[Array]:
     """Log-shifts `(k,)` of nested backgrounds by one standard deviation of each step of a random walk with these `sizes`."""
-    s = np.maximum(sizes, 1e-12)
-    correlation = np.minimum.outer(s, s) / np.maximum.outer(s, s)
-    steps = np.linalg.cholesky(correlation + 1e-9 * np.eye(len(s)))
+    steps = np.linalg.cholesky(walk(sizes) + 1e-9 * np.eye(len(sizes)))
     shifts = np.minimum(sizes, _LARGEST)[:, None] * steps
     return [np.where(np.abs(column) < 1e-6, 0.0, column) for column in shifts.T]
 
 
 def _rates(b: Array, log_shift: Array) -> Array:
     """Backgrounds `(k,)` of the exclusive intervals where the nested ones are shifted."""
-    shifted = b * np.exp(log_shift)
-    return np.asarray(shifted - np.append(shifted[1:], 0.0))
+    return exclusive(b * np.exp(log_shift))
 
 
 def _slope(name: str, nominal: Array, x: Array) -> dict[str, Any]:
