@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SOCKET = "CATHODE_SERVER"  # the environment variable that says where it listens
+SOCKET = "CATHODE_SERVER"  # the environment variable with the name of its abstract socket (Linux), which leaves no file behind
 SIZE = "!Q"  # of the request, as `struct` writes it
 TAKEN = b"+"
 
 
 def ask(argv: list[str]) -> int | None:
     """Have a command run by the server: its exit code, or None where nobody serves it."""
-    path = os.environ.get(SOCKET)
-    if path is None or argv[:1] != ["step"]:
+    name = os.environ.get(SOCKET)
+    if name is None or argv[:1] != ["step"]:
         return None
     import json
     import signal
@@ -27,7 +27,9 @@ def ask(argv: list[str]) -> int | None:
     taken = b""
     try:
         with socket.socket(socket.AF_UNIX) as line:
-            line.connect(path)
+            line.connect(f"\0{name}")
+            if not is_own(line):
+                return None
             socket.send_fds(line, [struct.pack(SIZE, len(message))], [0, 1, 2])
             line.sendall(message)
             taken = line.recv(1)
@@ -42,6 +44,16 @@ def ask(argv: list[str]) -> int | None:
         return None
     sys.stderr.write("cathode: killed before its end, perhaps for lack of memory\n")
     return 128 + signal.SIGKILL
+
+
+def is_own(line: Any) -> bool:
+    """Whether the other end of a Unix socket belongs to the same user, says the kernel."""
+    import socket
+    import struct
+
+    size = struct.calcsize("3i")  # process, user, group
+    _, user, _ = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return bool(user == os.getuid())
 
 
 def identity() -> dict[str, Any]:

@@ -11,22 +11,20 @@ import contextlib
 import gc
 import json
 import os
-import shutil
+import secrets
 import signal
 import socket
 import socketserver
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import traceback
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from cathode.asking import SIZE, SOCKET, TAKEN, identity
+from cathode.asking import SIZE, SOCKET, TAKEN, identity, is_own
 from cathode.cli import main, shield
 
 _PATIENCE = 10  # seconds for a request to come whole
@@ -42,18 +40,16 @@ def start_server() -> subprocess.Popen[bytes] | None:
     """
     if sys.platform != "linux":
         return None
-    folder = tempfile.mkdtemp(prefix="cathode-")  # open to this user alone
-    path = str(Path(folder, "steps"))
+    name = f"cathode-{os.getpid()}-{secrets.token_hex(8)}"
     try:
         with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(path)
+            listener.bind(f"\0{name}")
             listener.listen(64)
-            command = [sys.executable, "-P", "-m", "cathode.served", path, str(listener.fileno()), str(os.getpid())]
+            command = [sys.executable, "-P", "-m", "cathode.served", str(listener.fileno()), str(os.getpid())]
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[listener.fileno()])
     except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
         return None
-    os.environ[SOCKET] = path
+    os.environ[SOCKET] = name
     return process
 
 
@@ -98,29 +94,26 @@ class _Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
         assert self._request is not None
         self.socket.close()
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _become(self._request)
         request.sendall(TAKEN)
         threading.Thread(target=_end_with, args=(request,), daemon=True).start()
         request.sendall(bytes([_run(self._request.argv)]))
 
 
-def serve(path: str, listener: int, parent: int) -> None:
+def serve(listener: int, parent: int) -> None:
     """Answer until the process `parent` ends."""
     shield()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: jobs and the workflow hear it, too
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    try:
-        with _Server(socket.socket(fileno=listener)) as server:
-            while os.getppid() == parent:
-                server.handle_request()
-                server.service_actions()
-    finally:
-        shutil.rmtree(Path(path).parent, ignore_errors=True)
+    with _Server(socket.socket(fileno=listener)) as server:
+        while os.getppid() == parent:
+            server.handle_request()
+            server.service_actions()
 
 
 def _received(line: socket.socket) -> _Request | None:
-    """A request, None for one that is not whole or comes from another installation."""
+    """A request, None for one that is not whole or comes from another user or installation."""
+    if not is_own(line):
+        return None
     line.settimeout(_PATIENCE)
     files: list[int] = []
     try:
@@ -193,4 +186,4 @@ def _run(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    serve(int(sys.argv[1]), int(sys.argv[2]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket as socketlib
 import subprocess
 import sys
 import time
@@ -15,8 +16,8 @@ import pytest
 import yaml
 from conftest import toy_table
 
-from cathode.asking import SOCKET
-from cathode.served import start_server
+from cathode.asking import SOCKET, is_own
+from cathode.served import _received, start_server
 
 STEP = [sys.executable, "-P", "-m", "cathode", "step"]
 CONFIG = {
@@ -102,7 +103,7 @@ def test_a_step_runs_in_the_folder_and_environment_of_who_asked(server, folder):
 
 def test_what_nobody_serves_runs_by_itself(server, folder, tmp_path_factory):
     """No server, one of another installation, and for a job of another session, as those of batch systems are."""
-    for socket in (str(folder / "none"), server[1]):
+    for socket in ("none", server[1]):
         code, said, served = step(folder, *PREPARE, socket=socket, PYTHONPATH=str(tmp_path_factory.mktemp("other")))
         assert (code, served) == (0, False), said
     code, said, served = step(folder, *PREPARE, socket=server[1], session=True)
@@ -144,13 +145,18 @@ def test_a_step_that_is_killed_says_so(server, folder):
     assert said.splitlines()[-1] == "cathode: killed before its end, perhaps for lack of memory"
 
 
-def test_the_server_ends_with_the_process_that_started_it_and_leaves_nothing():
-    code = "import os; from cathode.served import start_server; p = start_server(); print(p.pid, os.environ['CATHODE_SERVER'], flush=True); os._exit(0)"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    pid, socket = said.split()
-    until(lambda: not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE)
-    until(lambda: not Path(socket).parent.exists())
+def test_the_server_ends_with_the_process_that_started_it():
+    code = (
+        "import os; from cathode.served import start_server; p = start_server(); print(p.pid, flush=True); os._exit(0)"
+    )
+    pid = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
-def test_nobody_else_may_ask(server):
-    assert Path(server[1]).parent.stat().st_mode & 0o777 == 0o700
+def test_nobody_else_may_ask_or_answer(monkeypatch):
+    ours, theirs = socketlib.socketpair()
+    with ours, theirs:
+        assert is_own(ours)
+        monkeypatch.setattr(os, "getuid", lambda: -1)
+        assert not is_own(theirs)
+        assert _received(theirs) is None
