@@ -73,6 +73,8 @@ class _Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
         self.socket = listener
         self.timeout = _POLL
         self._request: _Request | None = None
+        # of a terminal: jobs hear it as the workflow does, or not, as one in the background of a script
+        self._interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._request = _received(request)
@@ -93,7 +95,7 @@ class _Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
         """In the fork."""
         assert self._request is not None
         self.socket.close()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, self._interrupted)
         _become(self._request)
         request.sendall(TAKEN)
         threading.Thread(target=_end_with, args=(request,), daemon=True).start()
@@ -103,7 +105,6 @@ class _Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
 def serve(listener: int, parent: int) -> None:
     """Answer until the process `parent` ends."""
     shield()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: jobs and the workflow hear it, too
     with _Server(socket.socket(fileno=listener)) as server:
         while os.getppid() == parent:
             server.handle_request()

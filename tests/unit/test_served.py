@@ -160,3 +160,26 @@ def test_nobody_else_may_ask_or_answer(monkeypatch):
         monkeypatch.setattr(os, "getuid", lambda: -1)
         assert not is_own(theirs)
         assert _received(theirs) is None
+
+
+@pytest.mark.parametrize(("ignored", "code"), [(False, 130), (True, 0)])
+def test_a_step_hears_ctrl_c_as_its_workflow_does(tmp_path, ignored, code):
+    """A script's background jobs inherit that interrupts are ignored. The step waits for its settings in a pipe."""
+    os.mkfifo(tmp_path / "my.yaml")
+    toy_table(3000, 50, 1).drop(columns="label").to_parquet(tmp_path / "events.parquet")
+    program = (
+        "import signal, subprocess, sys, os; from cathode.served import start_server\n"
+        f"signal.signal(signal.SIGINT, signal.SIG_IGN if {ignored} else signal.SIG_DFL)\n"
+        "server = start_server()\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"  # a workflow that outlives it
+        f"sys.exit(subprocess.run({[*STEP, *PREPARE]}, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN if {ignored} else signal.SIG_DFL)).returncode)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, start_new_session=True)
+    tree = psutil.Process(process.pid)
+    until(lambda: [p for p in tree.children(recursive=True) if p.cwd() == str(tmp_path) and p.ppid() != process.pid])
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.5)
+    if ignored:
+        (tmp_path / "my.yaml").write_text(yaml.safe_dump(CONFIG))
+    assert process.wait(60) == code
