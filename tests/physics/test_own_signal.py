@@ -198,7 +198,7 @@ def test_the_full_likelihood_of_a_hunt(found):
     """Without signal it finds none; with a model of it, what the classifiers let through of its table is what is expected at mu = 1 per root of the background."""
     full = found.full_likelihood(bins=4)
     assert abs(full.z) < 3
-    assert full.z_counts == found.summary.window.z_local
+    assert full.z_counts == next(j.z for j in found.summary.joint if j.method == "cathode")
     assert full.limit.s_exp[0] < full.limit.s_exp[2] < full.limit.s_exp[4]
     applied = found.apply(SIGNAL)
     applied = applied[applied.method == "cwola"]
