@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 SOCKET = "CATHODE_SERVER"  # the environment variable with the name of its abstract socket (Linux), which leaves no file behind
+OFF = "off"  # in place of a name: every job starts by itself, as a debugger or a profiler wants it
 SIZE = "!Q"  # of the request, as `struct` writes it
 TAKEN = b"+"
 
@@ -15,7 +16,7 @@ TAKEN = b"+"
 def ask(argv: list[str]) -> int | None:
     """Have a command run by the server: its exit code, or None where nobody serves it."""
     name = os.environ.get(SOCKET)
-    if name is None or argv[:1] != ["step"]:
+    if name in (None, OFF) or argv[:1] != ["step"]:
         return None
     import json
     import signal

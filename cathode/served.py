@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from cathode.asking import SIZE, SOCKET, TAKEN, identity, is_own
+from cathode.asking import OFF, SIZE, SOCKET, TAKEN, identity, is_own
 from cathode.cli import main, shield
 
 _PATIENCE = 10  # seconds for a request to come whole
@@ -36,9 +36,9 @@ _DENSITY = "cathode.density.histogram"
 def start_server() -> subprocess.Popen[bytes] | None:
     """Start the server of this process's jobs, which ends with it. None where that cannot be: jobs run by themselves.
 
-    Not on macOS, whose frameworks do not survive a fork.
+    Not on macOS, whose frameworks do not survive a fork, and not where `CATHODE_SERVER` is `off`.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or os.environ.get(SOCKET) == OFF:
         return None
     name = f"cathode-{os.getpid()}-{secrets.token_hex(8)}"
     try:

@@ -153,6 +153,12 @@ def test_the_server_ends_with_the_process_that_started_it():
     until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
+def test_it_can_be_left_out(monkeypatch):
+    monkeypatch.setenv(SOCKET, "off")
+    assert start_server() is None
+    assert os.environ[SOCKET] == "off"
+
+
 def test_nobody_else_may_ask_or_answer(monkeypatch):
     ours, theirs = socketlib.socketpair()
     with ours, theirs:
