@@ -64,7 +64,11 @@ def main(config: str | None, cores: str) -> None:
         for inner in ("site", "counts", "run"):
             (folder / inner).mkdir()
         (folder / "site" / "sitecustomize.py").write_text(COUNT)
-        environment = os.environ | {"PYTHONPATH": str(folder / "site"), "COUNTS": str(folder / "counts"), "CATHODE_SERVER": "off"}
+        environment = os.environ | {
+            "PYTHONPATH": str(folder / "site"),
+            "COUNTS": str(folder / "counts"),
+            "CATHODE_SERVER": "off",
+        }
         command = [sys.executable, "-P", "-m", "cathode", "hunt", *([source] if source else []), "--cores", cores]
         subprocess.run(command, cwd=folder / "run", env=environment, check=True)
         shares = {}
