@@ -169,7 +169,7 @@ def likelihood_of(
         bins=bins,
         systematics=systematics,
     )
-    joint = next((j for j in summary.joint if (j.window, j.method) == (window.name, method)), None)
+    joint = summary.joint_of(next(h for h in results if (h.window, h.method) == (window.name, method)))
     return FullLikelihood(
         window=window.name,
         method=method,

@@ -1,4 +1,5 @@
 # The configuration, validated once; what a rule says in one word; and the files a run consists of.
+import contextlib
 import json
 import os
 import sys
@@ -197,10 +198,9 @@ def end_server():
     if SERVER:
         SERVER.terminate()
         SERVER.wait()
-        try:
+        # times are no reason to fail, as of a run that fails for a full disk
+        with contextlib.suppress(OSError):
             complete_benchmarks(Path(RUN))
-        except OSError:
-            pass  # times are no reason to fail, as of a run that fails for a full disk
 
 
 def report_failures(logs):

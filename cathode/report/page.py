@@ -6,7 +6,6 @@ import base64
 import contextlib
 import hashlib
 import json
-import os
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -22,6 +21,7 @@ from cathode.checksums import cache_folder
 from cathode.classifier.methods import find_method, is_reference
 from cathode.config import Config
 from cathode.errors import ConfigError
+from cathode.io import write_whole
 from cathode.plots.drawing import Drawing, read_drawing
 from cathode.plots.spectrum import INSIDE
 from cathode.plots.style import array, poisson_errors
@@ -115,11 +115,7 @@ def _vega() -> str:
             return text
     text = str(vl_convert.javascript_bundle(_VEGA))
     with contextlib.suppress(OSError, ConfigError):
-        kept = cache_folder() / name
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(f".{os.getpid()}.part")
-        part.write_text(f"{_checked(text)}\n{text}", encoding="utf-8")
-        part.replace(kept)
+        write_whole(cache_folder() / name, lambda part: part.write_text(f"{_checked(text)}\n{text}", encoding="utf-8"))
     return text
 
 

@@ -63,6 +63,8 @@ def read_usage(run: Path, estimated: dict[tuple[str, str], float] | None = None)
 
 def complete_benchmarks(run: Path) -> None:
     """Put what jobs said of themselves into the benchmark files of those that Snakemake did not see, since a server ran them."""
+    from cathode.io import write_whole  # with all that reads artefacts, which a plan need not import
+
     for path in sorted((run / "benchmarks").glob("*/*.tsv")):
         with path.open(encoding="utf-8", errors="replace") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
@@ -82,10 +84,12 @@ def complete_benchmarks(run: Path) -> None:
         writer = csv.DictWriter(text, rows[-1], delimiter="\t", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(text.getvalue(), encoding="utf-8")
-        os.utime(part, ns=(when.st_atime_ns, when.st_mtime_ns))
-        part.replace(path)
+
+        def write_to(part: Path, content: str = text.getvalue(), when: os.stat_result = when) -> None:
+            part.write_text(content, encoding="utf-8")
+            os.utime(part, ns=(when.st_atime_ns, when.st_mtime_ns))
+
+        write_whole(path, write_to)
 
 
 def _log(benchmark: Path) -> str:
