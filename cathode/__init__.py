@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from cathode.results import HuntResult as HuntResult
     from cathode.spectrum.reference import ReferenceHistogram as ReferenceHistogram
     from cathode.spectrum.scan import scan_masses as scan_masses
+    from cathode.spectrum.settings import SpectrumSettings as SpectrumSettings
     from cathode.stats.settings import StatisticsSettings as StatisticsSettings
     from cathode.summary import Summary as Summary
     from cathode.template.make import make_template as make_template
@@ -77,6 +78,7 @@ _HOMES = {
     "MethodScores": "cathode.classifier.scores",
     "ReferenceHistogram": "cathode.spectrum.reference",
     "ScanTable": "cathode.report.table",
+    "SpectrumSettings": "cathode.spectrum.settings",
     "StatisticsSettings": "cathode.stats.settings",
     "Summary": "cathode.summary",
     "Template": "cathode.events",

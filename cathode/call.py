@@ -31,6 +31,7 @@ from cathode.inference.settings import ClosureSettings
 from cathode.inference.truth import evaluate_hunts
 from cathode.intake.files import table_paths
 from cathode.intake.prepare import Prepared, prepare_events
+from cathode.intake.reference import read_reference
 from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.regions import Interval, Window, WindowSettings
 from cathode.report.table import ScanTable
@@ -46,6 +47,7 @@ from cathode.results import (
 )
 from cathode.running.tasks import run_tasks
 from cathode.spectrum.scan import SpectrumScan, scan_spectrum
+from cathode.spectrum.settings import SpectrumSettings
 from cathode.stats.settings import StatisticsSettings
 from cathode.steps.summarise import summarise
 from cathode.summary import Summary
@@ -87,6 +89,7 @@ def hunt(
     classifier: ClassifierSettings = ClassifierSettings(),
     closure: ClosureSettings = ClosureSettings(),
     statistics: StatisticsSettings = StatisticsSettings(),
+    spectrum: SpectrumSettings = SpectrumSettings(),
     overdispersion: Overdispersion | None = None,
     blind: bool = False,
     device: str = "auto",
@@ -117,6 +120,7 @@ def hunt(
         classifier: what is trained to find the signal.
         closure: the held-out closure test.
         statistics: how counts become significances.
+        spectrum: files with the background of the inclusive scan, where it is not fitted.
         overdispersion: what calibration measured, where `statistics.overdispersion` is `calibrated`.
         blind: leave the signal region closed: expected background and closure only.
         device: `auto`, `cpu` or `cuda`.
@@ -156,6 +160,7 @@ def hunt(
         classifier=classifier,
         closure=closure,
         statistics=statistics,
+        spectrum=spectrum,
         blind=blind,
         device=device,  # type: ignore[arg-type]
     )
@@ -281,7 +286,12 @@ def _conclude(
     summary, _ = summarise(list(hunts), list(shared), list(truth), prepared.intake, config=config)
     spectrum = None
     if not config.blind:
-        spectrum = scan_spectrum(prepared.events, window=window, statistics=config.statistics, seed=config.seed)
+        other = (
+            read_reference(data=config.data, spectrum=config.spectrum, mass_range=config.mass_range, seed=config.seed)
+            if config.spectrum.has_reference
+            else None
+        )
+        spectrum = scan_spectrum(prepared.events, other, window=window, statistics=config.statistics, seed=config.seed)
     return Hunt(
         config=config,
         window=window,

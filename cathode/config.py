@@ -26,6 +26,7 @@ from cathode.intake.settings import DataSettings, InjectionSettings
 from cathode.ranges import check_ranges, within
 from cathode.regions import Interval, Window, WindowSettings
 from cathode.schema import MismatchError, dump, json_schema, parse
+from cathode.spectrum.settings import SpectrumSettings
 from cathode.stats.settings import CalibrationSettings, StatisticsSettings
 from cathode.strict_yaml import read_yaml
 from cathode.template.settings import TemplateSettings
@@ -57,6 +58,7 @@ class Config:
         working_points: background efficiencies at which events are selected.
         closure: the held-out closure test.
         statistics: how counts become significances.
+        spectrum: the background of the inclusive scan, where it is not fitted.
         blind: no signal-region event is used by any step.
         quick: a first look: of several windows the middle one, of several methods the first, the smallest ensembles; marked in every output and
             in a folder of its own, <run>-quick. Not for publication.
@@ -79,6 +81,7 @@ class Config:
     working_points: tuple[float, ...] = (0.1, 0.01, 0.001)
     closure: ClosureSettings = ClosureSettings()
     statistics: StatisticsSettings = field(default_factory=StatisticsSettings)
+    spectrum: SpectrumSettings = SpectrumSettings()
     blind: bool = False
     quick: bool = False
     device: typing.Literal["auto", "cpu", "cuda"] = "auto"
@@ -277,6 +280,12 @@ def publish_paths(sections: dict[str, Any]) -> dict[str, Any]:
         out["data"] = data | {
             "files": [_by_name(path) for path in data["files"]],
             "cache": data["cache"] and _by_name(data["cache"]),
+        }
+    if "spectrum" in out:
+        given = out["spectrum"]
+        out["spectrum"] = {
+            "reference_files": [_by_name(path) for path in given["reference_files"]],
+            "reference_histogram": given["reference_histogram"] and _by_name(given["reference_histogram"]),
         }
     return out
 

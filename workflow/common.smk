@@ -28,14 +28,16 @@ from cathode.density.registry import source_sha256
 from cathode.errors import CathodeError
 from cathode.generator.settings import PROCESSES, require_packages
 from cathode.inference.placement import are_hidden, jobs_of_fillers
-from cathode.intake.files import input_files, input_sha256
+from cathode.intake.files import input_files, input_sha256, reference_files
 from cathode.intake.official import SETS
 from cathode.strict_yaml import read_yaml
 from cathode.steps.records import (
     clear_run,
+    drop_reference,
     other_inputs,
     refuse_foreign_files,
     refuse_inputs_in_run_folder,
+    refuse_reference,
 )
 from cathode.running.lock import hold_folder
 from cathode.served import start_server
@@ -51,10 +53,15 @@ try:
     DATA_FILES = input_files(CONFIG.data)
     refuse_inputs_in_run_folder(CONFIG, DATA_FILES)
     INPUTS = list(input_sha256(DATA_FILES).values())
+    REFERENCE_FILES = reference_files(CONFIG.data, CONFIG.spectrum)
+    REFERENCE_INPUTS = list(input_sha256(REFERENCE_FILES).values())
+    refuse_reference(CONFIG, REFERENCE_FILES, INPUTS, REFERENCE_INPUTS)
     OTHERS = []
     if workflow.is_main_process:
         feed_from(logger)
-        refuse_foreign_files(CONFIG, INPUTS, Path(".snakemake/metadata"))
+        refuse_foreign_files(
+            CONFIG, INPUTS, REFERENCE_INPUTS, Path(".snakemake/metadata")
+        )
         OTHERS = other_inputs(CONFIG, INPUTS)
         if OTHERS:
             tell(
@@ -172,6 +179,8 @@ def hold_results():
     except CathodeError as error:
         tell(f"cathode: {error}")
         sys.exit(2)
+    if not CONFIG.spectrum.has_reference:
+        drop_reference(Path(RUN))
     if OTHERS and any(
         job.rule.name == "prepare" for job in workflow.dag.needrun_jobs()
     ):
@@ -315,6 +324,11 @@ def template_of(wildcards):
     """The template of a method that needs one."""
     needed = find_method(wildcards.method).needs_template
     return f"{RUN}/{wildcards.window}/template.parquet" if needed else []
+
+
+def reference():
+    """What stands for the background of the inclusive scan, where it is not fitted."""
+    return [f"{RUN}/reference.npz"] if CONFIG.spectrum.has_reference else []
 
 
 def scores_that_test(wildcards):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from glob import glob
@@ -12,6 +13,7 @@ from cathode.checksums import of_input
 from cathode.errors import ConfigError, DataError, shown
 from cathode.intake.demo import demo_file
 from cathode.intake.settings import DataSettings
+from cathode.spectrum.settings import SpectrumSettings
 
 # of files that are read; the readers are in `cathode.intake.tables`, whose libraries take a second to load
 ENDINGS = (".h5", ".hdf5", ".parquet", ".root", ".csv", ".csv.gz", ".csv.bz2", ".tsv", ".tsv.gz", ".npy", ".npz")
@@ -22,8 +24,8 @@ def ending(path: Path) -> str:
     return "".join(path.suffixes[-2:] if path.suffix.lower() in (".gz", ".bz2") else path.suffixes[-1:]).lower()
 
 
-def input_files(data: DataSettings) -> list[Path]:
-    """The user's files behind `data`, patterns and folders expanded, in the order of their names. Raises DataError for what matches nothing or twice.
+def input_files(data: DataSettings, *, key: str = "data.files") -> list[Path]:
+    """The user's files behind `data`, which the configuration names as `key`, patterns and folders expanded, in the order of their names. Raises DataError for what matches nothing or twice.
 
     None for `lhco` and `pythia`: these are fetched or generated when they are needed.
     """
@@ -36,15 +38,33 @@ def input_files(data: DataSettings) -> list[Path]:
             return [path]
     out: list[Path] = []
     for pattern in data.files:
-        out += _matching(split_tree(pattern)[0])
+        out += _matching(split_tree(pattern)[0], key)
     first: dict[tuple[int, int], Path] = {}
     for path in out:
         status = path.stat()
         other = first.setdefault((status.st_dev, status.st_ino), path)
         if other is not path:
             which = f"is {other} by another name" if str(other) != str(path) else "is listed more than once"
-            raise DataError(f"data.files: {path} {which}; its events would count twice")
+            raise DataError(f"{key}: {path} {which}; its events would count twice")
     return sorted(out, key=lambda path: (path.name, str(path)))  # so that the order of the list changes nothing
+
+
+def reference_data(data: DataSettings, spectrum: SpectrumSettings) -> DataSettings | None:
+    """The files that `spectrum` names, to be read as `data` is; None where it names none."""
+    files = spectrum.reference_files or ((spectrum.reference_histogram,) if spectrum.reference_histogram else ())
+    if not files:
+        return None
+    return dataclasses.replace(data, source="files", files=files, label=None, identifiers=())
+
+
+def reference_files(data: DataSettings, spectrum: SpectrumSettings) -> list[Path]:
+    """The files that hold the reference, patterns and folders expanded. Raises DataError for what matches nothing or twice."""
+    named = reference_data(data, spectrum)
+    if named is None:
+        return []
+    return input_files(
+        named, key="spectrum.reference_files" if spectrum.reference_files else "spectrum.reference_histogram"
+    )
 
 
 def split_tree(pattern: str) -> tuple[str, str | None]:
@@ -61,17 +81,15 @@ def tree_key(data: DataSettings) -> str | None:
     return next(iter(named), None)
 
 
-def _matching(pattern: str) -> list[Path]:
+def _matching(pattern: str, key: str) -> list[Path]:
     """Files of a path, of a pattern (`*`, `?`, `[ab]`, `**`), or below a folder; in sorted order."""
     if pattern.startswith(("root://", "http://", "https://")):
-        raise DataError(
-            f"data.files: {shown(pattern)} is on another machine, expected a file on this one (xrdcp copies it)"
-        )
+        raise DataError(f"{key}: {shown(pattern)} is on another machine, expected a file on this one (xrdcp copies it)")
     given = pattern if Path(pattern).exists() else os.path.expandvars(os.path.expanduser(pattern))  # noqa: PTH111 - never raises
     found = [given] if Path(given).exists() else sorted(glob(given, recursive=True))  # noqa: PTH207 - pathlib knows no absolute patterns
     paths = [path for name in found for path in (_below(Path(name)) if Path(name).is_dir() else [Path(name)])]
     if not paths:
-        raise DataError(f"data.files: {pattern}: no such file (looked from {Path.cwd()})")
+        raise DataError(f"{key}: {pattern}: no such file (looked from {Path.cwd()})")
     return paths
 
 

@@ -34,7 +34,8 @@ from cathode.plots.style import (
 )
 from cathode.regions import Window, count_in_bins
 from cathode.results import HuntResult
-from cathode.spectrum.scan import SpectrumScan
+from cathode.spectrum.mass_fit import BAD
+from cathode.spectrum.scan import REFERENCE, SpectrumScan
 from cathode.stats.counting import z_value
 
 INSIDE = 8  # bins in the signal region
@@ -206,7 +207,7 @@ def draw_selected_spectrum(d: dict[str, Any]) -> Figure:
 
 
 def spectrum_scan(scans: Sequence[SpectrumScan]) -> Drawing:
-    """Local significance of a Gaussian signal in the inclusive spectrum against its mass, one panel per width of the signal."""
+    """Local significance of a Gaussian signal in the inclusive spectrum against its mass, over a fit or a reference, one panel per width of the signal."""
     drawn = [
         {
             "width": s.width,
@@ -220,10 +221,19 @@ def spectrum_scan(scans: Sequence[SpectrumScan]) -> Drawing:
             "p_global": s.p_global,
             "z_global": None if s.p_global is None else z_value(s.p_global),
             "apart": s.apart,
+            "family": s.family,
         }
         for s in scans
     ]
     return drawing("spectrum_scan", "spectrum_scan", {"scans": drawn})
+
+
+def _background(scan: dict[str, Any]) -> str:
+    """What stood for background, and how well data agree with it."""
+    p = f"p = {scan['p_value']:.2g}"
+    if scan["family"] == REFERENCE:
+        return f"reference {p}" if scan["p_value"] >= BAD else f"unlike the reference, {p}: no evidence"
+    return "background fitted to what is not shaded" if scan["apart"] else f"fit {p}"
 
 
 def draw_spectrum_scan(d: dict[str, Any]) -> Figure:
@@ -240,7 +250,7 @@ def draw_spectrum_scan(d: dict[str, Any]) -> Figure:
         )
         if scan["z_local"] is not None and scan["best_mass"] is not None and scan["z_global"] is not None:
             ax.plot([scan["best_mass"]], [scan["z_local"]], "o", color=colour_of("cathode"), ms=6)
-            fit = f"fit p = {scan['p_value']:.2g}" if not scan["apart"] else "background fitted to what is not shaded"
+            fit = _background(scan)
             note = f"largest {scan['z_local']:.1f} at {scan['best_mass']:.5g} GeV (width {scan['best_width']:.3g}), global {scan['z_global']:.1f} ({fit})"
         for interval in scan["apart"]:
             ax.axvspan(*interval, color=SIGNAL_REGION, alpha=0.35, lw=0)

@@ -16,7 +16,7 @@ STAGES = {
     "template": ("make_template",),
     "classifier": ("score", "score_reference", "evaluate_hunts"),
     "closure": ("score_pseudo", "combine_closure"),
-    "significance": ("conclude", "scan_spectrum"),
+    "significance": ("conclude", "read_reference", "scan_spectrum"),
     "pseudo-experiments": (
         "fit_truth", "calibrate_classifier", "calibrate_chain", "measure_overdispersion", "measure_calibration"
     ),

@@ -20,6 +20,7 @@ from cathode.headers import read_header
 from cathode.inference.placement import Placement, place_regions
 from cathode.intake.official import SETS, cached_file, clustered_file
 from cathode.intake.prepare import Prepared, describe_source, prepare_events
+from cathode.intake.reference import read_reference
 from cathode.regions import Window
 from cathode.running.cost import describe_cost, estimate_cost
 from cathode.running.usage import read_usage
@@ -48,7 +49,14 @@ def describe(config: Config) -> str:
     prepared = prepare_events(
         config.data, config.injection, config.mass_range, seed=config.seed, blinded=config.blinded
     )
-    return describe_prepared(config, prepared)
+    said = describe_prepared(config, prepared)
+    if config.spectrum.has_reference and not config.blind:
+        reference = read_reference(
+            data=config.data, spectrum=config.spectrum, mass_range=config.mass_range, seed=config.seed
+        )
+        what = "a histogram" if reference.histogram else f"{len(reference.mass)} other events"
+        said += f"\ninclusive scan: over {what} ({', '.join(reference.inputs)}) instead of a fit"
+    return said
 
 
 def describe_prepared(config: Config, prepared: Prepared) -> str:

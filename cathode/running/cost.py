@@ -78,7 +78,11 @@ def estimate_cost(config: Config, mass: Array, placed: Placement | None = None) 
     out += [Cost("score_pseudo", "", n_jobs, n_jobs * _START + seconds, base), small("combine_closure", "", n_searches)]
     if c.data.label is not None and not c.blind:
         out.append(small("evaluate_hunts"))
-    return out if c.blind else [*out, small("scan_spectrum", next(iter(c.regions))), small("plot_summary")]
+    if c.blind:
+        return out
+    if c.spectrum.has_reference:
+        out.append(small("read_reference"))
+    return [*out, small("scan_spectrum", next(iter(c.regions))), small("plot_summary")]
 
 
 def describe_cost(costs: list[Cost], cores: int) -> str:

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from cathode.config import Config, load_config
 from cathode.errors import CathodeError
-from cathode.intake.files import input_files
+from cathode.intake.files import input_files, reference_files
 from cathode.running.board import Board
 from cathode.running.check import estimated_seconds
 from cathode.running.feed import FEED
@@ -61,6 +61,7 @@ def run_workflow(
     """
     loaded = load_config(config, quick=quick)
     input_files(loaded.data)
+    reference_files(loaded.data, loaded.spectrum)
     command = [sys.executable, "-P", "-m", "snakemake", *([target] if target else []), "--snakefile", str(snakefile())]
     command += ["--workflow-profile", profile] if profile else []
     command += [] if profile and cores == "all" else ["--cores", cores]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cathode.artefacts import artefact
 from cathode.errors import DataError
 from cathode.regions import count_in_bins
 
@@ -44,6 +45,22 @@ class ReferenceHistogram:
             raise DataError(
                 "reference: found negative events or errors or no event at all, expected a histogram of background"
             )
+
+
+@artefact("reference", "npz")
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What stands for the background of the inclusive scan.
+
+    Attributes:
+        mass: (m,) of other events (GeV); empty with a histogram.
+        histogram: a predicted spectrum, or None.
+        inputs: SHA-256 of the files behind it, by name.
+    """
+
+    mass: Array = field(default_factory=lambda: np.empty(0))
+    histogram: ReferenceHistogram | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
 
 
 def histogram_of(reference: Array | ReferenceHistogram, edges: Array) -> ReferenceHistogram:

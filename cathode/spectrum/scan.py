@@ -16,7 +16,7 @@ from cathode.seeds import derive_seed
 from cathode.spectrum.grid import MassGrid
 from cathode.spectrum.loglinear import bin_integrals
 from cathode.spectrum.mass_fit import BAD, SpectrumFit, family_basis, fit_families, weights_of
-from cathode.spectrum.reference import ReferenceHistogram, histogram_of
+from cathode.spectrum.reference import Reference, ReferenceHistogram, histogram_of
 from cathode.stats.settings import StatisticsSettings
 from cathode.stats.tails import chi2_sf
 
@@ -26,7 +26,7 @@ _MOST_APART = 4  # excesses that may be left out of a fit that describes the res
 _WIDTHS = (0.7, 1.0, 1.5, 2.2)  # of signals, in widths of the scan
 _BEYOND_PEAK = 1.06
 _LEAST = 10.0  # events expected per bin: the score is Gaussian there
-_REFERENCE = "reference"
+REFERENCE = "reference"
 
 
 @artefact("spectrum_scan", "json")
@@ -111,7 +111,12 @@ def gross_vitells(z: float, crossings: float, level: float) -> float:
 
 
 def scan_spectrum(
-    events: Events, *, window: Window, statistics: StatisticsSettings = StatisticsSettings(), seed: int = 1
+    events: Events,
+    reference: Reference | None = None,
+    *,
+    window: Window,
+    statistics: StatisticsSettings = StatisticsSettings(),
+    seed: int = 1,
 ) -> SpectrumScan:
     """The classical bump hunt, without features: the whole mass spectrum above its peak, for signals as wide as the window allows.
 
@@ -122,7 +127,10 @@ def scan_spectrum(
     start = spectrum_peak(events.mass, low)
     start = start if start == low else start * _BEYOND_PEAK
     own_seed = derive_seed(seed, "scan_spectrum", window.name)
-    return scan_masses(events.mass, start, high, window.width / 4, sqrt_s=statistics.sqrt_s, seed=own_seed)
+    given = None if reference is None else reference.histogram or reference.mass
+    return scan_masses(
+        events.mass, start, high, window.width / 4, reference=given, sqrt_s=statistics.sqrt_s, seed=own_seed
+    )
 
 
 def scan_masses(
@@ -239,7 +247,7 @@ def _referred(reference: ReferenceHistogram, counts: Array, signal: Array) -> _B
         b=b,
         variance=variance,
         weights=score_weights(b, np.ones((len(b), 1)), signal, variance=variance),
-        family=_REFERENCE,
+        family=REFERENCE,
         n_parameters=1,
         p_value=float(chi2_sf(chi2, len(b) - 1)),
     )

@@ -1,10 +1,11 @@
-"""Settings of the mass spectrum in a signal region."""
+"""Settings of mass spectra: in a signal region, and of the inclusive scan."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from cathode.errors import ConfigError
 from cathode.ranges import check_ranges, within
 
 
@@ -28,3 +29,27 @@ class MassSettings:
 
     def __post_init__(self) -> None:
         check_ranges(self, "background.mass")
+
+
+@dataclass(frozen=True)
+class SpectrumSettings:
+    """Somebody else's background for the inclusive scan, in place of functions fitted to the spectrum. Its size is fitted, its shape is taken for right.
+
+    Attributes:
+        reference_files: background events of the same form as the data (columns, unit, `select`), paths as in `data.files`.
+        reference_histogram: a table with the columns low, high (in `data.mass_unit`), expected and error, one row per bin.
+    """
+
+    reference_files: tuple[str, ...] = ()
+    reference_histogram: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.reference_files and self.reference_histogram:
+            raise ConfigError("spectrum: found reference_files and reference_histogram, expected one of them")
+        if "" in (*self.reference_files, self.reference_histogram):
+            raise ConfigError("spectrum: found an empty path, expected that of a file, or no key")
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether a file is named."""
+        return bool(self.reference_files or self.reference_histogram)

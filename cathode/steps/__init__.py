@@ -21,6 +21,7 @@ STEPS = {
     "combine_closure": "cathode.inference.closure:combine_closure",
     "conclude": "cathode.inference.conclude:conclude",
     "evaluate_hunts": "cathode.inference.truth:evaluate_hunts",
+    "read_reference": "cathode.intake.reference:read_reference",
     "scan_spectrum": "cathode.spectrum.scan:scan_spectrum",
     "summarise": "cathode.steps.summarise:summarise",
     "plot_window": "cathode.plots.window:plot_window",

@@ -30,26 +30,39 @@ _WRITTEN = {
     "benchmarks": (".tsv", ".html"),
     "logs": (".log",),
 }
-_OUTPUTS = ("events.parquet", "labels.parquet", "spare.parquet", "intake.json", "summary.json")
+_IN_SCAN = "reference"  # parameter of `scan_spectrum`
+_REFERENCE = "reference.npz"
+_OUTPUTS = ("events.parquet", "labels.parquet", "spare.parquet", "intake.json", _REFERENCE, "summary.json")
 
 
-def refuse_inputs_in_run_folder(config: Config, inputs: Sequence[Path]) -> None:
+def refuse_inputs_in_run_folder(config: Config, inputs: Sequence[Path], *, key: str = "data.files") -> None:
     """Raise ConfigError for an input that a run would overwrite or delete: one inside its own folder, by whatever path or link."""
     folder = Path(config.folder).resolve()
     for path in inputs:
         for place in (path.absolute(), path.resolve()):
             if place.is_relative_to(folder):
                 raise ConfigError(
-                    f"data.files: {path} lies in {config.folder}, where this run writes its results; expected another run, or the file elsewhere"
+                    f"{key}: {path} lies in {config.folder}, where this run writes its results; expected another run, or the file elsewhere"
                 )
 
 
-def refuse_foreign_files(config: Config, inputs: Sequence[str], metadata: Path) -> None:
+def refuse_reference(config: Config, files: Sequence[Path], inputs: Sequence[str], reference: Sequence[str]) -> None:
+    """Raise ConfigError for `files` of the inclusive scan's reference, of checksums `reference`, that a run would overwrite, or that are its data, of checksums `inputs`."""
+    key = "spectrum.reference_files" if config.spectrum.reference_files else "spectrum.reference_histogram"
+    refuse_inputs_in_run_folder(config, files, key=key)
+    for path, checksum in zip(files, reference, strict=True):
+        if checksum in inputs:
+            raise ConfigError(
+                f"{key}: {path} holds the data that are hunted in, which differ from themselves nowhere; expected other events"
+            )
+
+
+def refuse_foreign_files(config: Config, inputs: Sequence[str], reference: Sequence[str], metadata: Path) -> None:
     """Raise ArtefactError for files in the run's folder that are no run's, or that were made of something else and would not be made anew.
 
-    `inputs` are the checksums of the input files; `metadata` is the folder of Snakemake's records.
+    `inputs` are the checksums of the input files, `reference` those of the inclusive scan's; `metadata` is the folder of Snakemake's records.
     """
-    folder = Path(config.folder)
+    folder, read = Path(config.folder), {"intake.json": inputs, _REFERENCE: reference}
     for name in _OUTPUTS:
         path = folder / name
         if path.exists() and not is_artefact(path):
@@ -59,10 +72,14 @@ def refuse_foreign_files(config: Config, inputs: Sequence[str], metadata: Path) 
     if config.data.source == "lhco":
         _refuse_replaced_official_files(config, folder)
     for path, header in artefacts_of(folder):
+        if path == folder / _REFERENCE and not config.spectrum.has_reference:
+            continue  # it will be dropped
         made = header["made"]
         differs = _differences(made, config, _window_of(path, folder, config))
-        if path.name == "intake.json" and made["inputs"] and set(inputs) - set(made["inputs"].values()):
+        if path.name in read and made["inputs"] and set(read[path.name]) - set(made["inputs"].values()):
             differs.append("input files")
+        if path.name == "spectrum_scan.json" and (_IN_SCAN in made["inputs"]) != config.spectrum.has_reference:
+            differs.append(_IN_SCAN)
         if differs and not _would_be_made_anew(path, made, metadata, inputs_only=differs == ["input files"]):
             raise ArtefactError(
                 f"{path}: was made with other {' and '.join(differs)} than this run's, and Snakemake has no record of it here (another working "
@@ -77,6 +94,13 @@ def other_inputs(config: Config, inputs: Sequence[str]) -> list[str]:
         return []
     recorded: dict[str, str] = read_header(path).get("made", {}).get("inputs", {})
     return [name for name, checksum in recorded.items() if checksum not in inputs] if recorded and inputs else []
+
+
+def drop_reference(folder: Path) -> None:
+    """Remove the reference of an earlier hunt in this folder, which nothing of this one is made of."""
+    path = folder / _REFERENCE
+    if path.exists() and is_artefact(path):
+        path.unlink()
 
 
 def clear_run(folder: Path) -> None:
@@ -148,6 +172,8 @@ def verify_run(folder: Path) -> str:
     documents = {path for path in folder.rglob("*.json") if path.relative_to(folder).parts[0] not in _PUBLISHED}
     here = {of_file(path) for path in documents | {path for path, _ in found}}
     here |= set((summary.intake.inputs or {}).values())
+    of_reference: dict[str, str] = next((h["made"]["inputs"] for path, h in found if path == folder / _REFERENCE), {})
+    here |= set(of_reference.values())
     for path, _ in found:
         io.check_content(path)
     for path, header in found:
@@ -168,7 +194,8 @@ def verify_run(folder: Path) -> str:
     lines = [
         f"{folder}: {len(found)} artefacts whole, each made of files that are here, with the settings of summary.json"
     ]
-    lines += [f"input {name}: SHA-256 {checksum}" for name, checksum in (summary.intake.inputs or {}).items()]
+    read = (summary.intake.inputs or {}) | of_reference
+    lines += [f"input {name}: SHA-256 {checksum}" for name, checksum in read.items()]
     return "\n".join(lines)
 
 

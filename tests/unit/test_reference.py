@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from pyBumpHunter import BumpHunter1D
 from scipy.stats import kstest, norm
 
 import cathode
-from cathode.errors import DataError
+from cathode.errors import ConfigError, DataError
+from cathode.intake.reference import read_reference
+from cathode.intake.settings import DataSettings
+from cathode.seeds import derive_seed
+from cathode.spectrum.scan import scan_masses, scan_spectrum
 
 EDGES = np.arange(3000.0, 6001.0, 50.0)
 EXPECTED = 900 * (np.exp(-(EDGES[:-1] - 3000) / 900) - np.exp(-(EDGES[1:] - 3000) / 900))
@@ -99,3 +104,51 @@ def test_what_is_no_reference_is_refused_in_one_line(reference, words):
 
     with pytest.raises(DataError, match=words):
         scan()
+
+
+def reading(folder, data=None, **spectrum):
+    """The reference that a configuration in a folder names."""
+    settings = cathode.SpectrumSettings(
+        **{k: v if k.endswith("gram") else (str(folder / v),) for k, v in spectrum.items()}
+    )
+    chosen = DataSettings(source="files", files=("hunted.csv",), mass="m", features=("x",), **(data or {}))
+    return read_reference(data=chosen, spectrum=settings, mass_range=(3000.0, 6000.0), seed=1)
+
+
+def test_other_events_are_selected_and_converted_as_the_data_are(tmp_path):
+    mass = falling(4000, 1) / 1000
+    x = np.random.default_rng(2).uniform(size=len(mass))
+    pd.DataFrame({"m": mass, "x": x, "unused": "text"}).to_csv(tmp_path / "other.csv", index=False)
+    found = reading(tmp_path, {"mass_unit": "TeV", "select": "x > 0.5"}, reference_files="other.csv")
+    np.testing.assert_allclose(found.mass, 1000 * mass[x > 0.5])
+    assert list(found.inputs) == ["other.csv"]
+    window = cathode.Window("w", (4000.0, 4400.0), (3000.0, 6000.0))
+    n = 30000
+    events = cathode.Events(("x",), np.arange(n), falling(n + 2000, 5)[:n], np.zeros((n, 1)))
+    through = scan_spectrum(events, found, window=window)
+    by_hand = scan_masses(events.mass, 3000, 6000, 100, reference=found.mass, seed=derive_seed(1, "scan_spectrum", "w"))
+    assert (through.family, through.z, through.p_global_toys) == ("reference", by_hand.z, by_hand.p_global_toys)
+    assert scan_spectrum(events, window=window).family != "reference"
+
+
+def test_a_histogram_is_read_in_any_order_and_with_gaps_refused(tmp_path):
+    bins = pd.DataFrame({"low": EDGES[:-1] / 1000, "high": EDGES[1:] / 1000, "expected": EXPECTED, "error": 0.1})
+    bins.sample(frac=1, random_state=1).to_csv(tmp_path / "bins.csv", index=False)
+    found = reading(tmp_path, {"mass_unit": "TeV"}, reference_histogram=str(tmp_path / "bins.csv")).histogram
+    np.testing.assert_allclose(found.edges, EDGES)
+    np.testing.assert_allclose(found.expected, EXPECTED)
+    bins.drop(index=7).to_csv(tmp_path / "gap.csv", index=False)
+    with pytest.raises(DataError, match=r"a bin that ends at 3\.35 and the next that begins at 3\.4"):
+        reading(tmp_path, {"mass_unit": "TeV"}, reference_histogram=str(tmp_path / "gap.csv"))
+    bins.rename(columns={"error": "err"}).to_csv(tmp_path / "names.csv", index=False)
+    with pytest.raises(DataError, match=r"error.*low, high, expected, error"):
+        reading(tmp_path, reference_histogram=str(tmp_path / "names.csv"))
+
+
+def test_what_names_no_reference_is_refused_by_its_key(tmp_path):
+    with pytest.raises(DataError, match=r"spectrum\.reference_files: .*none\.csv: no such file"):
+        reading(tmp_path, reference_files="none.csv")
+    with pytest.raises(ConfigError, match="expected one of them"):
+        cathode.SpectrumSettings(reference_files=("a.csv",), reference_histogram="b.csv")
+    with pytest.raises(ConfigError, match="empty path"):
+        cathode.SpectrumSettings(reference_files=("",))

@@ -29,6 +29,7 @@ from cathode.density.settings import HistogramSettings
 from cathode.events import Template
 from cathode.published import SCHEMAS
 from cathode.running.cost import estimate_cost
+from cathode.spectrum.scan import SpectrumScan
 from cathode.summary import Summary
 
 CONFIG: dict[str, Any] = {
@@ -221,6 +222,10 @@ TEMPLATE_CHANGED = {"make_template": 1, "score": 1, "score_pseudo": 4} | AFTER_S
     ("change", "expected"),
     [
         ({"statistics": {"shift": "positive"}}, CONCLUDED | {"combine_closure": 2, "scan_spectrum": 1}),
+        (
+            {"spectrum": {"reference_files": ["other.parquet"]}},
+            {"read_reference": 1, "scan_spectrum": 1, "summarise": 1, "plot_summary": 1, "report": 1, "timing": 1},
+        ),
         ({"working_points": [0.1, 0.02]}, AFTER_SCORES),
         ({"classifier": CONFIG["classifier"] | {"members": 5}}, SCORES | AFTER_SCORES),
         ({"template": {"span": 2.0}}, TEMPLATE_CHANGED),
@@ -230,12 +235,43 @@ TEMPLATE_CHANGED = {"make_template": 1, "score": 1, "score_pseudo": 4} | AFTER_S
             {"fit_density": 1, "make_template": 1} | SCORES | AFTER_SCORES | {"conclude": 2, "plot_window": 2},
         ),
     ],
-    ids=["statistics", "working points", "classifier", "template", "new window"],
+    ids=["statistics", "reference", "working points", "classifier", "template", "new window"],
 )
 def test_a_changed_setting_reruns_its_dependants_and_nothing_else(done, change, expected):
+    toy_table(12000, 0, 2).to_parquet(done / "other.parquet")
     dry = snakemake(done, "--dry-run", "--cores", "1", config=change)
     assert dry.returncode == 0, dry.stderr[-2000:]
     assert planned(dry.stdout + dry.stderr) == expected
+
+
+def test_the_inclusive_scan_takes_somebody_elses_background(tmp_path):
+    toy_table(12000, 0, 1).to_parquet(tmp_path / "events.parquet")
+    toy_table(20000, 0, 2).to_parquet(tmp_path / "other.parquet")
+    folder = tmp_path / "results" / "toy"
+    wanted = ("--cores", "1", "results/toy/m3000/spectrum_scan.json")
+    over = {"injection": {}, "spectrum": {"reference_files": ["other.parquet"]}}
+    run = snakemake(tmp_path, *wanted, config=over)
+    assert run.returncode == 0, run.stderr[-3000:]
+    scan: SpectrumScan = io.read(folder / "m3000" / "spectrum_scan.json", SpectrumScan)
+    assert scan.family == "reference"
+    assert scan.p_value > 0.001
+    assert scan.p_global_toys > 0.01
+    toy_table(20000, 0, 3).to_parquet(tmp_path / "other.parquet")  # other content by the same name
+    again = snakemake(tmp_path, "--dry-run", *wanted, config=over)
+    assert planned(again.stdout + again.stderr) == {"read_reference": 1, "scan_spectrum": 1}
+    shutil.rmtree(tmp_path / ".snakemake")
+    forgotten = snakemake(tmp_path, *wanted, config=over)
+    assert forgotten.returncode == 2
+    assert "reference.npz: was made with other input files" in forgotten.stderr
+    itself = snakemake(tmp_path, *wanted, config={"spectrum": {"reference_files": ["events.parquet"]}})
+    assert itself.returncode == 2
+    assert "spectrum.reference_files: events.parquet holds the data that are hunted in" in itself.stderr
+    plain = snakemake(tmp_path, *wanted, config={"injection": {}})
+    assert "spectrum_scan.json: was made with other reference" in plain.stderr
+    (folder / "m3000" / "spectrum_scan.json").unlink()
+    fitted = snakemake(tmp_path, *wanted, config={"injection": {}})
+    assert fitted.returncode == 0, fitted.stderr[-3000:]
+    assert not (folder / "reference.npz").exists()
 
 
 def copy_of_the_package(folder: Path) -> Path:

@@ -69,3 +69,20 @@ rule prepare:
         inputs=INPUTS,  # the user's files by content; their names may hold anything
     shell:
         command("prepare")
+
+
+rule read_reference:
+    """Read the background of the inclusive scan, where it is not fitted."""
+    output:
+        f"{RUN}/reference.npz",
+    log:
+        log_of("read_reference"),
+    benchmark:
+        times_of("read_reference")
+    resources:
+        **asks(minutes=30),
+    params:
+        **settings("read_reference"),
+        inputs=REFERENCE_INPUTS,  # the user's files by content; their names may hold anything
+    shell:
+        command("read_reference")

@@ -24,6 +24,7 @@ rule scan_spectrum:
     """The classical bump hunt on the inclusive mass spectrum."""
     input:
         events=f"{RUN}/events.parquet",
+        reference=reference(),
     output:
         f"{RUN}/{{window}}/spectrum_scan.json",
     log:
