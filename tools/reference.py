@@ -1,6 +1,6 @@
 """Reduce summaries of runs to the small reference files behind README.md.
 
-    python tools/reference.py OUT.json SUMMARY.json [SUMMARY.json ...]
+    python tools/reference.py OUT.json SUMMARY.json [SUMMARY.json ...]      in the folders of their runs
     python tools/reference.py --update OUT.json SUMMARY.json [SUMMARY.json ...]      runs of the same signal and seed are replaced, all others stay
     python tools/reference.py --bump OUT.json RUN      the picture of README.md, from a run's plots/
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cathode.plots.appearing import appearing
 from cathode.plots.drawing import read_drawing
+from cathode.report.verdict import verdict_of_run
 
 
 def reduce(path: str) -> dict[str, object]:
@@ -29,6 +30,7 @@ def reduce(path: str) -> dict[str, object]:
         hunts.append(kept | extra | {k: truth.get(k) for k in ("n_sig_sr", "n_sig_obs", "max_sic")})
     head = {k: s[k] for k in ("code_version", "config_sha256", "z_global", "trials")}
     head["joint"] = [{k: j[k] for k in ("window", "method", "p", "z")} for j in s["joint"]]
+    head["verdict"] = verdict_of_run(Path(path).parent)[:-1]  # without the path of the report
     return head | {"seed": s["config"]["seed"], "n_signal": s["config"]["injection"]["n_signal"], "hunts": hunts}
 
 

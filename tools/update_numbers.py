@@ -41,6 +41,11 @@ def hunts() -> str:
     return _table(["method", "ε_B", "observed", "expected", "z", "Li–Ma", "true signal"], rows)
 
 
+def verdict() -> str:
+    """The lines that the default hunt ends with."""
+    return "\n".join(["```text", *_read("demo.json")["verdict"], "report  results/demo/report.html", "```"])
+
+
 def hunts_short() -> str:
     """The rows of the first method."""
     return "\n".join(line for line in hunts().splitlines() if not line.startswith("| CWoLa"))
@@ -354,6 +359,7 @@ def null_closure() -> str:
 BLOCKS: dict[str, Callable[[], str]] = {
     "hunts": hunts,
     "hunts_short": hunts_short,
+    "verdict": verdict,
     "models": models,
     "lhco": lhco,
     "lhco_null": lhco_null,
@@ -371,7 +377,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
 }
 
 
-PAGES = ("README.md", "docs/numbers.md", "docs/calibration.md", "docs/gpu.md")
+PAGES = ("README.md", "docs/quickstart.md", "docs/numbers.md", "docs/calibration.md", "docs/gpu.md")
 PICTURE = "docs/images/bump.svg"
 
 
