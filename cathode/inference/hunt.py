@@ -240,6 +240,7 @@ def counting_input(
         sideband_ratio=ratio,
         sideband_error=error,
         systematics=tuple(systematics.items()),
+        overdispersion=e.overdispersion,
     )
 
 

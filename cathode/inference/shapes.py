@@ -133,6 +133,7 @@ def _behind(h: HuntResult) -> BehindPoint:
         sigma=float(np.hypot(known, closure.error)) if closure else known,
         scatter=closure.scatter if closure else 0.0,
         nu=closure.degrees_of_freedom if closure and closure.degrees_of_freedom is not None else float("inf"),
+        overdispersion=h.overdispersion or 1.0,
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cathode.errors import FitError
 from cathode.stats.joint import exclusive, walk
 from cathode.stats.tails import normal_isf
-from cathode.stats.workspace import load_model, normsys, signal_events, student_inflation
+from cathode.stats.workspace import beyond_poisson, load_model, normsys, signal_events, student_inflation
 
 Array = NDArray[np.float64]
 
@@ -59,6 +59,7 @@ class BehindPoint:
         sigma: relative (log) standard deviation of the bias as far as it is known.
         scatter: that part of it that is estimated or declared.
         nu: degrees of freedom of the scatter.
+        overdispersion: variance of the counts over Poisson, at least 1.
     """
 
     n_bkg: float
@@ -66,6 +67,7 @@ class BehindPoint:
     sigma: float
     scatter: float
     nu: float
+    overdispersion: float = 1.0
 
 
 def build_likelihood(
@@ -84,7 +86,7 @@ def build_likelihood(
 
         mu s_ki + B_k f_i (1 + 0.3 theta_k x_i)
 
-    Nuisances: `gen_stat_k` (reference behind the interval), `known_i` and `scatter_i` (biases), `slope_k` (how the selection depends on the
+    Nuisances: `gen_stat_k` (reference behind the interval), `counting_k` (counts beyond Poisson), `known_i` and `scatter_i` (biases), `slope_k` (how the selection depends on the
     mass, per width of the signal region; what it does to the number of events belongs to the closure, so that it keeps this). The sidebands of every interval, of free size, measure the slope: `size_k`.
     At mu = 1 the signal has as many events as the square root of the background behind the loosest working point. Two measurements, as in `build_workspace`.
 
@@ -119,6 +121,8 @@ def build_likelihood(
     for k, interval in enumerate(intervals):
         nominal = np.maximum(between[k] * sideband_ratio * interval.shape, _LEAST)
         modifiers = [normsys(f"gen_stat_{interval.name}", min(float(np.sqrt(own[k])) / float(between[k]), _LARGEST))]
+        if (beyond := beyond_poisson(behind[k].overdispersion, float(between[k]))) > 0:
+            modifiers.append(normsys(f"counting_{interval.name}", min(beyond, _LARGEST)))
         for name, (up, down) in shifts.items():
             data = {"hi": max(float(up[k] / between[k]), 1e-3), "lo": max(float(down[k] / between[k]), 1e-3)}
             modifiers.append({"name": name, "type": "normsys", "data": data})

@@ -16,6 +16,7 @@ _TAKEN = (
     "gen_stat",
     "ens_init",
     "boot_train",
+    "counting",
     "nonclosure",
     "scatter",
     "sb_norm",

@@ -34,6 +34,7 @@ class Counting:
         sideband_ratio, sideband_error: background that the sidebands' mass fit expects in the signal region over the events
             there, and its relative standard deviation; 1 and 0 where it is not used.
         systematics: relative (log) standard deviations of the signal's size, by name.
+        overdispersion: variance of the count over Poisson, at least 1.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Counting:
     sideband_ratio: float = 1.0
     sideband_error: float = 0.0
     systematics: tuple[tuple[str, float], ...] = ()
+    overdispersion: float = 1.0
 
 
 def student_inflation(nu: float, z: float = 3.0) -> float:
@@ -68,13 +70,25 @@ def normsys(name: str, sigma: float) -> dict[str, Any]:
     return {"name": name, "type": "normsys", "data": {"hi": size, "lo": 1 / size}}
 
 
+def beyond_poisson(overdispersion: float, n: float) -> float:
+    """Relative standard deviation that a Poisson count of `n` expected events lacks when its variance is `overdispersion` times larger: sqrt((v - 1) / n).
+
+    HistFactory knows no other count than Poisson's; a log-normal nuisance of this size has the same variance to first order. That of the background: what
+    a signal adds to the count is taken for Poisson.
+
+    >>> beyond_poisson(1.25, 100.0)
+    0.05
+    """
+    return float(np.sqrt(max(overdispersion - 1, 0.0) / n))
+
+
 def build_workspace(c: Counting) -> dict[str, Any]:
     """The pyhf workspace of one counting experiment.
 
     The signal has sqrt(n_bkg) events at mu = 1. Nuisances: `gen_stat` (Poisson count of the reference sample, shapesys), and
     log-normal `ens_init`, `boot_train`, `nonclosure` and a scatter (normsys), which `student_inflation` makes as wide as Student's tail is where it is
     needed: `scatter_test` at the significance `z` (from 1 to 8), `scatter` at the 1.645 of a 95 % limit. Each measurement has one of them, the other is fixed at 0.
-    `boot_train` has one name in all windows: the same bootstrap weights underlie them. So has each of the `systematics` of the signal.
+    `counting` is what an overdispersed count varies beyond Poisson (`beyond_poisson`). `boot_train` has one name in all windows: the same bootstrap weights underlie them. So has each of the `systematics` of the signal.
 
     Two measurements. `hunt`, the first, tests for background alone: then all events of the signal region are background,
     and `sb_norm` is fixed where the background is their number times the efficiency. `yield` measures and limits a signal:
@@ -87,6 +101,7 @@ def build_workspace(c: Counting) -> dict[str, Any]:
     for name, sigma in (
         (f"ens_init_{c.name}", c.initialisation),
         ("boot_train", c.bootstrap),
+        (f"counting_{c.name}", beyond_poisson(c.overdispersion, c.n_bkg)),
         (f"nonclosure_{c.name}", c.non_closure),
         (f"scatter_test_{c.name}", c.scatter * student_inflation(c.nu, min(max(abs(c.z), 1.0), 8.0))),
         (f"scatter_{c.name}", c.scatter * student_inflation(c.nu, float(normal_isf(0.05)))),

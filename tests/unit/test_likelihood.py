@@ -39,16 +39,16 @@ def intervals(signal=(0.0, 0.0), shape=PEAK, tilt=0.0, assumed=(0.2, 1.0)):
     ]
 
 
-@pytest.mark.parametrize(("n", "m", "sigma", "scatter", "nu"), [(150, 900.0, 0.05, 0.03, 12.0), (70, 4000.0, 0.0, 0.1, np.inf), (118, 1e6, 0.02, 0.0, np.inf)])  # fmt: skip
-def test_one_interval_and_one_bin_are_the_counting_experiment(n, m, sigma, scatter, nu):
+@pytest.mark.parametrize(("n", "m", "sigma", "scatter", "nu", "v"), [(150, 900.0, 0.05, 0.03, 12.0, 1.0), (70, 4000.0, 0.0, 0.1, np.inf, 1.3), (118, 1e6, 0.02, 0.0, np.inf, 1.0)])  # fmt: skip
+def test_one_interval_and_one_bin_are_the_counting_experiment(n, m, sigma, scatter, nu, v):
     none = np.empty(0)
     one = ScoreInterval(name="all", observed=np.array([float(n)]), shape=np.ones(1), x=np.zeros(1), side_observed=none, side_shape=none, side_x=none, signal=np.ones(1))  # fmt: skip
     full = build_likelihood(
-        [one], [BehindPoint(n_bkg=100.0, m=m, sigma=sigma, scatter=scatter, nu=nu)], z=3.0, sideband_ratio=0.97, sideband_error=0.01,
+        [one], [BehindPoint(n_bkg=100.0, m=m, sigma=sigma, scatter=scatter, nu=nu, overdispersion=v)], z=3.0, sideband_ratio=0.97, sideband_error=0.01,
         systematics=[("luminosity", 0.02)],
     )  # fmt: skip
     counting = build_workspace(
-        Counting(name="all", n_obs=n, n_bkg=100.0, m=m, initialisation=sigma, bootstrap=0.0, non_closure=0.0, scatter=scatter, nu=nu, z=3.0, sideband_ratio=0.97, sideband_error=0.01, systematics=(("luminosity", 0.02),))
+        Counting(name="all", n_obs=n, n_bkg=100.0, m=m, initialisation=sigma, bootstrap=0.0, non_closure=0.0, scatter=scatter, nu=nu, z=3.0, sideband_ratio=0.97, sideband_error=0.01, systematics=(("luminosity", 0.02),), overdispersion=v)
     )  # fmt: skip
     assert z_pyhf(full) == pytest.approx(
         z_pyhf(counting), abs=0.03

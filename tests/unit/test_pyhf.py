@@ -132,6 +132,26 @@ def test_a_limit_has_the_tail_of_the_scatter_where_limits_are(z):
     assert cls == pytest.approx(0.05, abs=0.01)
 
 
+@pytest.mark.parametrize(("n", "b", "v"), [(150, 100.0, 1.5), (1150, 1000.0, 2.0), (130, 100.0, 1.2)])
+def test_counts_that_vary_more_than_poisson_do_so_in_test_and_limit(n, b, v):
+    """Against the primary formula, and the limit against toys of counts in units of their overdispersion."""
+    plain = counting(float(n), b, 1e6)
+    wide = dataclasses.replace(plain, overdispersion=v)
+    z = z_value(p_predictive(n, 1e6, 1e6 / b, mu=0.0, sigma=0.0, overdispersion=v))
+    assert z_pyhf(build_workspace(wide)) == pytest.approx(z, abs=0.12)
+    assert z_pyhf(build_workspace(plain)) > z + 0.2
+    quiet = dataclasses.replace(wide, n_obs=b)
+    limit, _ = upper_limit(build_workspace(quiet))
+    assert limit > 1.07 * upper_limit(build_workspace(dataclasses.replace(plain, n_obs=b)))[0]
+    rng = np.random.default_rng(1)
+    # of the background what is beyond Poisson, of the signal Poisson
+    low = [
+        np.mean(v * rng.poisson(b / v, 400_000) - v * rng.random(400_000) / 2 + rng.poisson(s, 400_000) <= b)
+        for s in (limit, 1e-9)
+    ]
+    assert low[0] / low[1] == pytest.approx(0.05, abs=0.015)
+
+
 def test_cabinetry_reads_fits_and_ranks_it():
     """Whoever publishes with cabinetry finds our significance, the yield, and what each uncertainty is worth in events."""
     c = counting(
