@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cathode.commands.command import Run
-from cathode.errors import ArtefactError
+from cathode.errors import ArtefactError, ConfigError
 
 if TYPE_CHECKING:
     from cathode.summary import Summary
@@ -69,16 +69,17 @@ def limit(parser: argparse.ArgumentParser) -> Run:
         "--signal",
         metavar="TABLE",
         nargs="+",
+        action="extend",
         help="file(s) of signal events alone, with the columns of the run's data",
     )
     own.add_argument(
         "--window", metavar="NAME", help="one window by name (default: the one that holds most of the signal)"
     )
     own.add_argument(
-        "--strengths", metavar="S", nargs="+", type=float,
+        "--strengths", metavar="S", nargs="+", action="extend", type=float,
         help="injected signals in units of the square root of the events of the signal region (default: 0.5 1 2 3 5)",
     )  # fmt: skip
-    own.add_argument("--draws", metavar="N", type=int, default=2, help="independent draws per strength (default: 2)")
+    own.add_argument("--draws", metavar="N", type=int, help="independent draws per strength (default: 2)")
     own.add_argument(
         "--variations",
         metavar="FILE",
@@ -90,6 +91,11 @@ def limit(parser: argparse.ArgumentParser) -> Run:
 
     def run(arguments: argparse.Namespace) -> None:
         if arguments.signal is None:
+            for name in ("window", "strengths", "draws", "variations", "cores", "out", "plot"):
+                if getattr(arguments, name) is not None:
+                    raise ConfigError(
+                        f"--{name}: found without --signal TABLE, expected both: it is of a signal of your own"
+                    )
             from cathode.report.explain import describe_limits
 
             print(describe_limits(read_summary(find_run(arguments.run_folder))))
@@ -118,7 +124,7 @@ def limit(parser: argparse.ArgumentParser) -> Run:
                     table,
                     window=arguments.window,
                     strengths=arguments.strengths or STRENGTHS,
-                    draws=arguments.draws,
+                    draws=2 if arguments.draws is None else arguments.draws,
                     variations=variations,
                     cores=arguments.cores,
                 )

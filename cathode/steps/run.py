@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser, step: str) -> None:
             f"--{parameter.name}",
             required=not (several or optional),
             nargs="*" if several else "?" if optional else None,
+            action="extend" if several else "store",
             default=[] if several else None,
             metavar="FILE",
             help=f"artefact{'s' if several else ''} to read ({kind.__name__}{', may be absent' if optional else ''})",
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser, step: str) -> None:
     parser.add_argument(
         "--memory", type=int, metavar="MB", help="inside a job of a cluster: end with a message rather than use more"
     )
-    parser.add_argument("--out", required=True, nargs="+", metavar="FILE", help="artefact(s) to write")
+    parser.add_argument("--out", required=True, nargs="+", action="extend", metavar="FILE", help="artefact(s) to write")
     parser.add_argument("--force", action="store_true", help="replace files that are no artefacts, too")
 
 

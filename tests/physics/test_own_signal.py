@@ -14,6 +14,7 @@ import cathode
 from cathode.calibration.response import inject_signal
 from cathode.classifier.settings import TreeSettings
 from cathode.cli import main
+from cathode.commands.parser import parse
 from cathode.own_signal import band, read_signal
 
 N = 14000
@@ -192,6 +193,15 @@ def test_it_prints_itself_and_its_table(limits):
 def test_the_command_refuses_in_one_line(tmp_path, capsys):
     assert main(["limit", str(tmp_path), "--signal", "x.csv"]) == 2
     assert "found no summary.json" in capsys.readouterr().err
+    for given in (["--out", "new.csv"], ["--draws", "3"], ["--window", "m3000"]):
+        assert main(["limit", str(tmp_path), *given]) == 2
+        assert f"{given[0]}: found without --signal TABLE" in capsys.readouterr().err
+
+
+def test_an_option_that_takes_several_takes_them_one_by_one_too():
+    at_once = parse(["limit", "run", "--signal", "a.csv", "b.csv", "--strengths", "1", "3"])
+    apart = parse(["limit", "run", "--signal", "a.csv", "--strengths", "1", "--signal", "b.csv", "--strengths", "3"])
+    assert (apart.signal, apart.strengths) == (at_once.signal, at_once.strengths) == (["a.csv", "b.csv"], [1.0, 3.0])
 
 
 def test_the_full_likelihood_of_a_hunt(found):
