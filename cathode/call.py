@@ -46,7 +46,8 @@ from cathode.results import (
     Workspace,
 )
 from cathode.running.tasks import run_tasks
-from cathode.spectrum.scan import SpectrumScan, scan_spectrum
+from cathode.spectrum.reference import Reference
+from cathode.spectrum.scan import SpectrumScan, check_reference, scan_spectrum
 from cathode.spectrum.settings import SpectrumSettings
 from cathode.stats.settings import StatisticsSettings
 from cathode.steps.summarise import summarise
@@ -198,6 +199,12 @@ def _run(
     progress: bool,
 ) -> Hunt:
     (window,) = config.regions.values()
+    reference = None
+    if config.spectrum.has_reference and not config.blind:
+        reference = read_reference(
+            data=config.data, spectrum=config.spectrum, mass_range=config.mass_range, seed=config.seed
+        )
+        check_reference(prepared.events, reference, window)
     tasks: list[tuple[str, Callable[[], Any]]] = [("signal region", lambda: _score_window(config, window, prepared))]
     fillers = place_regions((window,), prepared.events.mass, config.closure).fillers
     for method in config.searches:
@@ -218,7 +225,7 @@ def _run(
             closure=config.closure,
             statistics=config.statistics,
         )
-    return _conclude(config, window, prepared, scored, closures, overdispersion)
+    return _conclude(config, window, prepared, scored, closures, overdispersion, reference)
 
 
 def _pseudo_task(config: Config, region: Window, events: Events, method: str) -> Callable[[], MethodScores]:
@@ -261,6 +268,7 @@ def _conclude(
     scored: _Scored,
     closures: dict[str, Closure],
     overdispersion: Overdispersion | None,
+    reference: Reference | None,
 ) -> Hunt:
     """Counts, significances and the summary."""
     sidebands, hunts, spaces, chosen, model, shared = conclude(
@@ -286,12 +294,9 @@ def _conclude(
     summary, _ = summarise(list(hunts), list(shared), list(truth), prepared.intake, config=config)
     spectrum = None
     if not config.blind:
-        other = (
-            read_reference(data=config.data, spectrum=config.spectrum, mass_range=config.mass_range, seed=config.seed)
-            if config.spectrum.has_reference
-            else None
+        spectrum = scan_spectrum(
+            prepared.events, reference, window=window, statistics=config.statistics, seed=config.seed
         )
-        spectrum = scan_spectrum(prepared.events, other, window=window, statistics=config.statistics, seed=config.seed)
     return Hunt(
         config=config,
         window=window,

@@ -285,6 +285,7 @@ def publish_paths(sections: dict[str, Any]) -> dict[str, Any]:
         given = out["spectrum"]
         out["spectrum"] = {
             "reference_files": [_by_name(path) for path in given["reference_files"]],
+            "reference_weight": given["reference_weight"],
             "reference_histogram": given["reference_histogram"] and _by_name(given["reference_histogram"]),
         }
     return out

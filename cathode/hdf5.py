@@ -7,6 +7,7 @@ Links to other files, and values that were never written, are refused: they read
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import pickle
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from cathode.errors import DataError, reason
 
 _ROWS = 1 << 16  # read at once
 _HOPS = 16  # soft links followed
+_SEVERAL = "two things (a data set of this name, and a column of another)"
 
 
 class _NotPlainError(Exception):
@@ -166,15 +168,21 @@ def _columns(file: h5py.File, path: Path, key: str | None) -> dict[str, Column]:
     for name in node:
         link = node.get(name, getlink=True)
         if isinstance(link, h5py.HardLink) and isinstance(node[name], h5py.Dataset):
-            found |= _of_dataset(name, node[name])
+            _add(found, _of_dataset(name, node[name]))
         elif isinstance(link, h5py.ExternalLink):
             raise DataError(
                 f"{path}: {name!r} is a link to another file ({link.filename}), expected the values themselves"
             )
         elif isinstance(link, h5py.SoftLink):
             linked = _follow(file, path, link.path if link.path.startswith("/") else f"{node.name}/{link.path}", frames)
-            found |= _of_dataset(name, linked) if isinstance(linked, h5py.Dataset) else {}
+            _add(found, _of_dataset(name, linked) if isinstance(linked, h5py.Dataset) else {})
     return found
+
+
+def _add(found: dict[str, Column], columns: dict[str, Column]) -> None:
+    """Add columns; a name that two of them have means neither."""
+    for name, column in columns.items():
+        found[name] = dataclasses.replace(column, meaning=_SEVERAL) if name in found else column
 
 
 def _frames(file: h5py.File) -> dict[str, h5py.Group]:

@@ -21,10 +21,10 @@ from cathode.config import Config, load_config
 from cathode.density.registry import BUILT_IN, density_class
 from cathode.errors import ArtefactError, ConfigError, DataError
 from cathode.events import Events, as_columns
-from cathode.intake.files import input_files, table_paths
+from cathode.intake.files import table_paths
 from cathode.intake.prepare import prepare_events
-from cathode.intake.settings import DataSettings, InjectionSettings
-from cathode.intake.tables import read_table
+from cathode.intake.settings import InjectionSettings
+from cathode.intake.tables import column_names
 from cathode.results import HuntResult, Workspace
 from cathode.running.tasks import run_tasks
 from cathode.stats.settings import check_nuisance
@@ -288,7 +288,7 @@ def read_signal(config: Config, table: Any, changed: Mapping[str, str] = Mapping
         allow_loss=1.0, allow_duplicates=1.0,
     )  # fmt: skip
     label = config.data.label
-    if label in (set(columns) if columns is not None else _names(data)):
+    if label in (set(columns) if columns is not None else column_names(data)):
         data = dataclasses.replace(data, label=label)
     found = prepare_events(
         data, InjectionSettings(), config.mass_range, seed=config.seed, columns=columns, unseen=True, changed=changed
@@ -299,11 +299,6 @@ def read_signal(config: Config, table: Any, changed: Mapping[str, str] = Mapping
         )
     assert found.intake.read is not None  # only blind intakes do not say
     return found.events, found.intake.read
-
-
-def _names(data: DataSettings) -> set[str]:
-    """Names of the columns of the first file."""
-    return set(read_table(input_files(data)[0], data.key, lambda names: list(names[:1])).available)
 
 
 def _warnings(hunts: Sequence[HuntResult], limits: Sequence[OwnLimit], inside: float, name: str) -> list[str]:

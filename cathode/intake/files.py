@@ -24,6 +24,24 @@ def ending(path: Path) -> str:
     return "".join(path.suffixes[-2:] if path.suffix.lower() in (".gz", ".bz2") else path.suffixes[-1:]).lower()
 
 
+# of files that hold tables, too, and are not read: in a folder they are no by-work
+_OTHER_TABLES = (
+    ".pq",
+    ".parq",
+    ".pqt",
+    ".feather",
+    ".arrow",
+    ".orc",
+    ".avro",
+    ".xlsx",
+    ".xls",
+    ".pkl",
+    ".pickle",
+    ".xz",
+    ".zst",
+)
+
+
 def input_files(data: DataSettings, *, key: str = "data.files") -> list[Path]:
     """The user's files behind `data`, which the configuration names as `key`, patterns and folders expanded, in the order of their names. Raises DataError for what matches nothing or twice.
 
@@ -95,13 +113,13 @@ def _matching(pattern: str, key: str) -> list[Path]:
 
 def _below(folder: Path) -> list[Path]:
     """The tables of a folder, as Parquet data sets are kept; names that begin with a dot or an underscore are none of them."""
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and ending(path) in ENDINGS
-        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
-    )
+    visible = _visible(folder)
+    if other := [path for path in visible if path.suffix.lower() in _OTHER_TABLES]:
+        raise DataError(
+            f"{folder}: found {other[0].relative_to(folder)}, which holds a table that cannot be read, expected the endings {', '.join(ENDINGS)} "
+            "(data.files may name the files instead of the folder)"
+        )
+    found = [path for path in visible if ending(path) in ENDINGS]
     kinds = sorted({ending(path) for path in found})
     if len(kinds) != 1:
         said = f"files of several kinds ({', '.join(kinds)})" if kinds else "no table"
@@ -109,7 +127,21 @@ def _below(folder: Path) -> list[Path]:
     return found
 
 
-def input_sha256(paths: Sequence[Path]) -> dict[str, str]:
+def _visible(folder: Path) -> list[Path]:
+    """Files below a folder, in the order of their paths, links to other folders followed; names that begin with a dot or an underscore are none."""
+    out, seen = [], set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+        out += [Path(place, name) for name in files if not name.startswith((".", "_"))]
+    return sorted(path for path in out if path.is_file())
+
+
+def input_sha256(paths: Sequence[Path], *, key: str = "data.files") -> dict[str, str]:
     """SHA-256 of files, by name; a name that occurs twice is followed by its place in the list.
 
     Raises DataError for two files of the same content. Those of large files are remembered in the user's cache folder for as long as the file's size, times and inode stay.
@@ -119,7 +151,7 @@ def input_sha256(paths: Sequence[Path]) -> dict[str, str]:
     for i, value in enumerate(sums):
         if value in sums[:i]:
             other = paths[sums.index(value)]
-            raise DataError(f"data.files: {paths[i]} holds what {other} holds; its events would count twice")
+            raise DataError(f"{key}: {paths[i]} holds what {other} holds; its events would count twice")
     unique = [name if names.count(name) == 1 else f"{name} ({i + 1})" for i, name in enumerate(names)]
     return dict(zip(unique, sums, strict=True))
 

@@ -93,8 +93,8 @@ def prepare_events(
     generated events, or a table in memory. `unseen`: nothing will be trained on them, so that one event is enough. `changed` columns are
     replaced by expressions of what was read, before anything is derived from them.
     """
-    where = str(data.files[0]) if data.source == "files" else describe_source(data)
     read_files = _files(data) if columns is None else []
+    where = _called(read_files) if data.source == "files" else describe_source(data)
     checksums = input_sha256(read_files)
     recipes = {name: parse(text, f"variations.{name}") for name, text in changed.items()}
     more = [*recipes, *(name for recipe in recipes.values() for name in recipe.names)]
@@ -272,6 +272,13 @@ def _defined(data: DataSettings, read: Columns, available: tuple[str, ...]) -> C
         if name in expressions:
             made[name] = expressions[name](read | made, available)
     return made
+
+
+def _called(files: Sequence[Path]) -> str:
+    """What messages call the input files, in the order in which rows count through them."""
+    if len(files) == 1:
+        return str(files[0])
+    return f"{len(files)} files ({files[0].name}{', ...' if len(files) > 2 else ''}, {files[-1].name}; rows count through them in this order)"
 
 
 def _files(data: DataSettings) -> list[Path]:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from cathode.errors import DataError, reason
 from cathode.events import check_kind
 from cathode.hdf5 import open_table
-from cathode.intake.files import ENDINGS, ending
+from cathode.intake.files import ENDINGS, ending, input_files, tree_key
+from cathode.intake.settings import DataSettings
 from cathode.intake.text import read_text
 
 Columns = dict[str, NDArray[np.generic]]
@@ -70,6 +71,11 @@ def read_table(path: Path, key: str | None, choose: Choose, *, exact: Collection
     return Table((*table.available, *(name for name in parts if name not in table.available)), table.columns | added)
 
 
+def column_names(data: DataSettings) -> set[str]:
+    """Names of the columns of the first file."""
+    return set(read_table(input_files(data)[0], tree_key(data), lambda names: list(names[:1])).available)
+
+
 def element(name: str, names: Collection[str]) -> tuple[str, int] | None:
     """The vector and the position that `name[3]` means, where there is no column of that name but one of the vector's."""
     found = re.fullmatch(r"(.+)\[(\d{1,4})\]", name)
@@ -92,18 +98,24 @@ def _refuse_repeated(path: Path, names: Sequence[str], chosen: Sequence[str]) ->
         raise DataError(f"{path}: found several columns called {repeated[0]}, expected names that differ")
 
 
-def _arrays(arrays: dict[str, Any], choose: Choose) -> Table:
+def _arrays(arrays: dict[str, Any], choose: Choose, path: Path) -> Table:
     """Columns from arrays of one or two dimensions, which are read only when chosen."""
     parts: dict[str, tuple[str, int | None]] = {}
+    twice: set[str] = set()
     for name, array in arrays.items():
-        if array.ndim == 1:
-            parts[name] = (name, None)
-        elif array.ndim == 2:
-            prefix = f"{name}_" if name else "c"
-            parts |= {f"{prefix}{j}": (name, j) for j in range(array.shape[1])}
+        prefix = f"{name}_" if name else "c"
+        columns = (
+            [f"{prefix}{j}" for j in range(array.shape[1])] if array.ndim == 2 else [name] if array.ndim == 1 else []
+        )
+        twice |= parts.keys() & set(columns)
+        parts |= {column: (name, j if array.ndim == 2 else None) for j, column in enumerate(columns)}
     names = tuple(parts)
     chosen = {}
     for column in choose(names):
+        if column in twice:
+            raise DataError(
+                f"{path}: found several columns called {column} (an array, and an element of another), expected names that differ"
+            )
         name, j = parts[column]
         chosen[column] = np.asarray(arrays[name][...] if j is None else arrays[name][:, j])
     return Table(names, chosen)
@@ -159,13 +171,13 @@ def _read_numpy(path: Path, key: str | None, choose: Choose) -> Table:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             if repeated := [name for name in arrays.files if arrays.files.count(name) > 1]:
                 raise DataError(f"{path}: found several arrays called {repeated[0]}, expected names that differ")
-            return _arrays({name: arrays[name] for name in arrays.files}, choose)
+            return _arrays({name: arrays[name] for name in arrays.files}, choose, path)
     loaded = np.load(path, allow_pickle=False, mmap_mode="r")
     if loaded.dtype.names:
-        return _arrays({name: loaded[name] for name in loaded.dtype.names}, choose)
+        return _arrays({name: loaded[name] for name in loaded.dtype.names}, choose, path)
     if loaded.ndim != 2:
         raise DataError(f"{path}: found an array of shape {loaded.shape}, expected (events, columns)")
-    return _arrays({"": loaded}, choose)
+    return _arrays({"": loaded}, choose, path)
 
 
 def _read_hdf5(path: Path, key: str | None, choose: Choose) -> Table:

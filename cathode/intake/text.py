@@ -25,11 +25,12 @@ _TOP = 1000  # lines among which the values must begin
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a file is written: its columns (empty: one without a name), what stands between them, and the lines above the values."""
+    """How a file is written: its columns (empty: one without a name), what stands between them, the lines above the values, and whether a delimiter ends each line of these."""
 
     names: tuple[str, ...]
     delimiter: str
     above: int
+    ended: bool = False
 
 
 def read_text(
@@ -38,7 +39,7 @@ def read_text(
     """Names of all columns of a text table, and the values of those that `choose` picks: numbers, or true and false.
 
     Lines that begin with # above the values are comments; the last of them names the columns where no other line does. Values that
-    are absent are NaN. A delimiter at the end of every line is no column. Raises DataError for lines of another length than the
+    are absent are NaN. A delimiter at the end of every line is no column, and one without a name, as pandas writes its index, can be chosen by none. Raises DataError for lines of another length than the
     names, a chosen name that occurs twice, and values that are no numbers, with column, row and text.
     """
     layout = _layout(path)
@@ -59,7 +60,7 @@ def read_text(
 def _read(path: Path, layout: _Layout, names: Sequence[str], kind: pa.DataType) -> dict[str, NDArray[Any]]:
     """Columns as one type. Raises ArrowInvalid for a value of another, and for lines of another length."""
     stored = [name or f"\0{j}" for j, name in enumerate(layout.names)]
-    unnamed = [name for name in stored if name.startswith("\0")]
+    ended = stored[-1:] if layout.ended else []
     for name in {name for name in stored if stored.count(name) > 1}:  # not chosen; names must differ for the reader
         stored = [f"\0\0{j}" if other == name else other for j, other in enumerate(stored)]
     table = pc.read_csv(
@@ -67,14 +68,14 @@ def _read(path: Path, layout: _Layout, names: Sequence[str], kind: pa.DataType) 
         read_options=pc.ReadOptions(column_names=stored, skip_rows=layout.above),
         parse_options=pc.ParseOptions(delimiter=layout.delimiter),
         convert_options=pc.ConvertOptions(
-            include_columns=[*names, *unnamed],
+            include_columns=[*names, *ended],
             column_types=dict.fromkeys(names, kind),
             strings_can_be_null=True,
             true_values=["true", "True", "TRUE"],
             false_values=["false", "False", "FALSE"],
         ),
     )
-    if any(table.column(name).null_count < len(table) for name in unnamed):
+    if any(table.column(name).null_count < len(table) for name in ended):
         raise DataError(f"{path}: found more values in a line than names ({len(layout.names) - 1}), expected as many")
     return {name: np.asarray(table.column(name).to_numpy()) for name in names}
 
@@ -123,7 +124,7 @@ def _layout(path: Path) -> _Layout:
         if n_values == len(names):
             return _Layout(names, delimiter, above)
         if n_values == len(names) + 1:  # a delimiter at the end of every line of values
-            return _Layout((*names, ""), delimiter, above)
+            return _Layout((*names, ""), delimiter, above, ended=True)
     names = tuple(_split(heading, ","))
     raise DataError(
         f"{path}: found {len(_split(first, ','))} values in a line and {len(names)} names, expected as many"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 from pandas.util import hash_array
@@ -13,6 +15,12 @@ from cathode.seeds import derive_seed
 LEAST_EVENTS = 1000
 _GAP = 20.0  # factor between neighbouring masses that no spectrum has
 _SHARE = 1e-3  # of events on either side of it
+_WEIGHT = re.compile(r"(event|evt|gen|mc|total|final)?_?(weights?|wgt|wt)|w", re.I)
+
+
+def looks_like_weight(name: str) -> bool:
+    """Whether a column is called as event weights are."""
+    return _WEIGHT.fullmatch(name) is not None
 
 
 def count_duplicates(mass: NDArray[np.float64], features: NDArray[np.float64]) -> int:
@@ -29,9 +37,10 @@ def check_unit(mass: NDArray[np.float64], mass_range: tuple[float, float], where
     for other, size in UNITS.items():
         factor = size / UNITS[unit]
         if other != unit and _inside(median * factor, mass_range) and not _inside(median, mass_range):
+            low, high = (edge / UNITS[unit] for edge in mass_range)
             raise DataError(
-                f"{where}: the median mass is {median:g} GeV read as {unit}, a factor 1000 outside windows.range "
-                f"[{mass_range[0]:g}, {mass_range[1]:g}] GeV: is data.mass_unit {other}?"
+                f"{where}: the median mass is {median / UNITS[unit]:g}, a factor 1000 outside windows.range [{low:g}, {high:g}]: expected windows in the unit of the "
+                f"masses, as [{low / factor:g}, {high / factor:g}], and data.mass_unit: {unit} or, if that is what they are in, {other}"
             )
     positive = np.sort(mass[mass > 0])
     if len(positive) < 2:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cathode.intake.diagnose import ATOM, FEW, explained_by_mass, repeated_features
 from cathode.intake.expressions import quoted
+from cathode.intake.validate import looks_like_weight
 
 Array = NDArray[np.float64]
 Role = Literal["mass", "feature", "label", "weight", "identifier", "left out"]
@@ -35,7 +36,6 @@ _TREES = {
 }
 
 _LABEL = re.compile(r"(is_?)?(label|signal|sig|truth|target)s?|is_?sig(nal)?|y", re.I)
-_WEIGHT = re.compile(r"(event|evt|gen|mc|total|final)?_?(weights?|wgt|wt)|w", re.I)
 _IDENTIFIER = re.compile(
     r"(run|lumi|luminosity|ls|lb|event|evt|bx|orbit)(block|_?section)?_?(number|num|no|nr|id)?|(row|index|entry|id|uid)|__index.*", re.I
 )  # fmt: skip
@@ -113,7 +113,7 @@ def _describe(name: str, seen: Array, whole: bool, values: Array, mass: Array) -
         return Described(
             name, "label", f"truth: {share:.2%} signal; for evaluation only, no model sees it", values=values
         )
-    if _WEIGHT.fullmatch(name):
+    if looks_like_weight(name):
         if np.all(np.isfinite(values)) and values.min() >= 0:
             return Described(name, "weight", "an unweighted sample is drawn from the weights", values=values)
         return Described(name, "left out", "looks like weights, of which some are negative or missing")

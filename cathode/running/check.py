@@ -24,6 +24,7 @@ from cathode.intake.reference import read_reference
 from cathode.regions import Window
 from cathode.running.cost import describe_cost, estimate_cost
 from cathode.running.usage import read_usage
+from cathode.spectrum.scan import check_reference
 from cathode.spectrum.sideband_model import MassModel
 from cathode.summary import Summary
 from cathode.template.settings import LEAST_SOURCES, TemplateSettings
@@ -54,6 +55,8 @@ def describe(config: Config) -> str:
         reference = read_reference(
             data=config.data, spectrum=config.spectrum, mass_range=config.mass_range, seed=config.seed
         )
+        for window in config.regions.values():
+            check_reference(prepared.events, reference, window)
         what = "a histogram" if reference.histogram else f"{len(reference.mass)} other events"
         said += f"\ninclusive scan: over {what} ({', '.join(reference.inputs)}) instead of a fit"
     return said

@@ -21,7 +21,7 @@ from joblib import cpu_count
 from rich.console import Console
 
 from cathode.config import Config, load_config
-from cathode.errors import CathodeError
+from cathode.errors import CathodeError, ConfigError
 from cathode.intake.files import input_files, reference_files
 from cathode.running.board import Board
 from cathode.running.check import estimated_seconds
@@ -59,6 +59,10 @@ def run_workflow(
     Snakemake says. `arguments` are handed on to Snakemake, as is `profile` (its workflow profile). Raises ConfigError for a
     configuration that cannot be hunted, DataError for files that are not there, before anything runs.
     """
+    if odd := [word for word in arguments if word.split("=")[0] in ("--directory", "-d")]:
+        raise ConfigError(
+            f"{odd[0]}: found among what is handed on to snakemake, expected this command to be run in that folder"
+        )
     loaded = load_config(config, quick=quick)
     input_files(loaded.data)
     reference_files(loaded.data, loaded.spectrum)

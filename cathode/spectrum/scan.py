@@ -16,7 +16,7 @@ from cathode.seeds import derive_seed
 from cathode.spectrum.grid import MassGrid
 from cathode.spectrum.loglinear import bin_integrals
 from cathode.spectrum.mass_fit import BAD, SpectrumFit, family_basis, fit_families, weights_of
-from cathode.spectrum.reference import Reference, ReferenceHistogram, histogram_of
+from cathode.spectrum.reference import Reference, ReferenceHistogram, histogram_of, refuse_own
 from cathode.stats.settings import StatisticsSettings
 from cathode.stats.tails import chi2_sf
 
@@ -123,14 +123,22 @@ def scan_spectrum(
     Above a turn-on it begins 6 % beyond the peak, where efficiencies of triggers no longer bend it: begun at the peak, background-only samples of
     simulated dijets had their largest excess there in half of the cases (ten of 100,000 events: KS probability of the global p-values 0.08 instead of 0.53).
     """
-    low, high = window.range
-    start = spectrum_peak(events.mass, low)
-    start = start if start == low else start * _BEYOND_PEAK
     own_seed = derive_seed(seed, "scan_spectrum", window.name)
-    given = None if reference is None else reference.histogram or reference.mass
     return scan_masses(
-        events.mass, start, high, window.width / 4, reference=given, sqrt_s=statistics.sqrt_s, seed=own_seed
+        events.mass, *_range(events.mass, window), reference=reference, sqrt_s=statistics.sqrt_s, seed=own_seed
     )
+
+
+def check_reference(events: Events, reference: Reference, window: Window) -> None:
+    """Raise what `scan_spectrum` would for a reference that it cannot use. Looks at no count of the data."""
+    _bins(events.mass, *_range(events.mass, window), reference)
+
+
+def _range(mass: Array, window: Window) -> tuple[float, float, float]:
+    """Where a scan begins and ends, and the width of its signals (GeV)."""
+    low, high = window.range
+    start = spectrum_peak(mass, low)
+    return start if start == low else start * _BEYOND_PEAK, high, window.width / 4
 
 
 def scan_masses(
@@ -139,7 +147,7 @@ def scan_masses(
     high: float,
     width: float,
     *,
-    reference: Array | ReferenceHistogram | None = None,
+    reference: Array | Reference | ReferenceHistogram | None = None,
     sqrt_s: float = 13000.0,
     seed: int = 1,
     toys: int = 10_000,
@@ -152,20 +160,15 @@ def scan_masses(
     approximation of the fit.
 
     With a `reference`, masses of other events or a `ReferenceHistogram`, that is the background instead of a fit: its size is fitted, its shape is not, and its statistical
-    errors are in the significances and in the toys. Its shape is taken for right: `p_value` says whether data agree, and where it is small, the significances are no evidence of a signal.
+    errors are in the significances and in the toys (of counted events by the rate that both samples tell together, as in any comparison of two). The scan ends before the first bin that stands for fewer
+    than ten events of the reference. Its shape is taken for right: `p_value` says whether data agree, and where it is small, the significances are no evidence of a signal.
 
-    Raises DataError for a reference without use, or with bins wider than a signal.
+    Raises DataError for a reference without use, with bins wider than a signal, or that holds the very masses that are scanned.
     """
-    edges = np.linspace(low, high, max(8, round((high - low) / width * 2)) + 1)
-    grid = MassGrid.of(mass)
-    edges = edges if grid is None else np.unique(grid.snap(edges))
-    given = None if reference is None else histogram_of(reference, edges)
-    if given is not None:
-        edges = given.edges
-        if (wide := float(np.diff(edges).max())) > width:
-            raise DataError(
-                f"reference: found a bin of {wide:g} GeV, expected at most the width of the signals ({width:g} GeV)"
-            )
+    mass = np.asarray(mass, dtype=float)
+    if mass.ndim != 1 or not np.isfinite(mass).all():
+        raise DataError("mass: found no column of finite masses, expected one")
+    edges, given, counted = _bins(mass, low, high, width, reference)
     pairs = np.stack([edges[:-1], edges[1:]], axis=1)
     counts = count_in_bins(mass, pairs)
     enough = np.flatnonzero(counts >= _LEAST)
@@ -187,15 +190,15 @@ def scan_masses(
                 empty, family=behind.family, n_parameters=behind.n_parameters, p_value=behind.p_value, fit_range=span
             )
     else:
-        behind = _referred(given, counts, signal)
+        behind = _referred(given, counted, counts, signal)
     if behind is None:
         return empty
     z = (counts - behind.b) @ behind.weights
     rng = np.random.default_rng(seed)
-    residuals = rng.poisson(behind.b, (toys, len(counts))) - behind.b
+    residuals = rng.poisson(behind.mean, (toys, len(counts))) - behind.mean
     if given is not None:  # the reference fluctuates, too: as counts of the size that its errors say
-        size = behind.b**2 / np.maximum(behind.variance - behind.b, 1e-9 * behind.b)
-        residuals = residuals - behind.b / size * (rng.poisson(size, (toys, len(counts))) - size)
+        size = behind.mean**2 / np.maximum(behind.variance - behind.mean, 1e-9 * behind.mean)
+        residuals = residuals - behind.mean / size * (rng.poisson(size, (toys, len(counts))) - size)
     drawn = residuals @ behind.weights
     of_width = drawn.reshape(toys, len(widths), len(masses))
     top, crossings = float(z.max()), float(up_crossings(of_width, empty.level).sum(axis=1).mean())
@@ -222,11 +225,26 @@ def scan_masses(
     )
 
 
+def _bins(
+    mass: Array, low: float, high: float, width: float, reference: Array | Reference | ReferenceHistogram | None
+) -> tuple[Array, ReferenceHistogram | None, bool]:
+    """Edges of the bins, the reference in them, and whether that was counted."""
+    edges = np.linspace(low, high, max(8, round((high - low) / width * 2)) + 1)
+    grid = MassGrid.of(mass)
+    edges = edges if grid is None else np.unique(grid.snap(edges))
+    if reference is None:
+        return edges, None, False
+    refuse_own(mass, reference)
+    given, counted = histogram_of(reference, edges, width)
+    return given.edges, given, counted
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Background:
-    """Background `b` `(k,)` of a scan, the `variance` `(k,)` of data less background, and what significances are made of: `weights` `(k, s)`."""
+    """Background `b` `(k,)` of a scan, the `mean` `(k,)` of counts without signal, the `variance` `(k,)` of data less background, and what significances are made of: `weights` `(k, s)`."""
 
     b: Array
+    mean: Array
     variance: Array
     weights: Array
     family: str
@@ -235,16 +253,21 @@ class _Background:
     apart: tuple[float, ...] = ()
 
 
-def _referred(reference: ReferenceHistogram, counts: Array, signal: Array) -> _Background:
-    """A reference, scaled to the data."""
+def _referred(reference: ReferenceHistogram, counted: bool, counts: Array, signal: Array) -> _Background:
+    """A reference, scaled to the data.
+
+    Its variance is r times its expectation, r = scale error^2 / expected. Where it was `counted`, the common rate of a bin is the mean of both estimates, each by its
+    variance: (r n + b) / (1 + r). A bin that happens to hold few of its events is then not taken for one that is known better.
+    """
     expected, error = reference.expected[: len(counts)], reference.error[: len(counts)]
     scale = counts.sum() / expected.sum()
-    # a bin that the reference leaves empty is no bin without background
-    b = np.maximum(scale * expected, 1e-3 * counts.mean())
-    variance = b + (scale * error) ** 2
+    b, r = scale * expected, scale * error**2 / expected
+    mean = (r * counts + b) / (1 + r) if counted else b
+    variance = mean * (1 + r)
     chi2 = float(((counts - b) ** 2 / variance).sum())
     return _Background(
         b=b,
+        mean=mean,
         variance=variance,
         weights=score_weights(b, np.ones((len(b), 1)), signal, variance=variance),
         family=REFERENCE,
@@ -280,6 +303,7 @@ def _fitted(
             return first
     return _Background(
         b=b,
+        mean=b,
         variance=b,
         weights=weights,
         family=best.family,

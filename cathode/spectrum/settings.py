@@ -36,18 +36,25 @@ class SpectrumSettings:
     """Somebody else's background for the inclusive scan, in place of functions fitted to the spectrum. Its size is fitted, its shape is taken for right.
 
     Attributes:
-        reference_files: background events of the same form as the data (columns, unit, `select`), paths as in `data.files`.
+        reference_files: background events of the same form as the data (columns, unit, `select`), paths as in `data.files`. Where they have the column `data.label`, those
+            with 1 are left out.
+        reference_weight: column of their weights, of either sign; null: each counts once.
         reference_histogram: a table with the columns low, high (in `data.mass_unit`), expected and error, one row per bin.
     """
 
     reference_files: tuple[str, ...] = ()
+    reference_weight: str | None = None
     reference_histogram: str | None = None
 
     def __post_init__(self) -> None:
         if self.reference_files and self.reference_histogram:
             raise ConfigError("spectrum: found reference_files and reference_histogram, expected one of them")
-        if "" in (*self.reference_files, self.reference_histogram):
-            raise ConfigError("spectrum: found an empty path, expected that of a file, or no key")
+        if "" in (*self.reference_files, self.reference_histogram, self.reference_weight):
+            raise ConfigError("spectrum: found an empty path or name, expected that of a file or column, or no key")
+        if self.reference_weight and not self.reference_files:
+            raise ConfigError(
+                "spectrum.reference_weight: found without reference_files, expected the events that it weights"
+            )
 
     @property
     def has_reference(self) -> bool:

@@ -76,7 +76,12 @@ def refuse_foreign_files(config: Config, inputs: Sequence[str], reference: Seque
             continue  # it will be dropped
         made = header["made"]
         differs = _differences(made, config, _window_of(path, folder, config))
-        if path.name in read and made["inputs"] and set(read[path.name]) - set(made["inputs"].values()):
+        if (
+            path.name in read
+            and made["inputs"]
+            and read[path.name]
+            and set(read[path.name]) != set(made["inputs"].values())
+        ):
             differs.append("input files")
         if path.name == "spectrum_scan.json" and (_IN_SCAN in made["inputs"]) != config.spectrum.has_reference:
             differs.append(_IN_SCAN)
@@ -108,13 +113,36 @@ def clear_run(folder: Path) -> None:
     mine = [path for path, _ in artefacts_of(folder)]
     mine += [folder / "report.html", folder / "summary.json", folder / "scan.csv"]
     for part, endings in _WRITTEN.items():
-        mine += [path for path in (folder / part).rglob("*") if path.suffix in endings and path.is_file()]
+        below = [path for path in (folder / part).rglob("*") if path.suffix in endings and path.is_file()]
+        mine += [path for path in below if _is_written(path, part, path.relative_to(folder / part).parts)]
     for path in mine:
         if path.relative_to(folder).parts[0] not in ("fetched", "clustered"):
             path.unlink(missing_ok=True)
     for below in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
         if not any(below.iterdir()):
             below.rmdir()
+
+
+def _is_written(path: Path, part: str, names: tuple[str, ...]) -> bool:
+    """Whether a file in a `part` of a run's folder, `names` below that, is one that a run writes there, and not one that somebody put beside it."""
+    if part == "logs":
+        return path.stem.startswith((*STEPS, "timing"))
+    if part == "benchmarks":
+        return names[0] in (*STEPS, "timing.html")
+    if part == "workspaces":
+        return {"channels", "measurements"} <= _keys(path)
+    if path.suffix in (".png", ".pdf"):  # drawn from what stands beside it
+        return {"schema", "figure"} <= _keys(path.with_suffix(".json"))
+    return is_artefact(path) or {"schema", "figure"} <= _keys(path) or names == ("report.html",)
+
+
+def _keys(path: Path) -> set[str]:
+    """Of the object in a JSON file; none where that is no such file."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return set()
+    return set(tree) if isinstance(tree, dict) else set()
 
 
 def _refuse_replaced_official_files(config: Config, folder: Path) -> None:

@@ -138,6 +138,49 @@ def test_patterns_folders_variables_and_order(tmp_path, monkeypatch):
         assert_same(prepare(*way).events)
 
 
+def test_a_folder_is_read_through_its_links_and_leaves_no_table_out(tmp_path):
+    split(tmp_path, ["store/2016/a.parquet", "elsewhere/b.parquet"])
+    (tmp_path / "store" / "2018").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "store" / "2018" / "back").symlink_to(tmp_path / "store")
+    (tmp_path / "store" / "readme.txt").touch()
+    assert_same(prepare(tmp_path / "store").events)
+    (tmp_path / "store" / "c.pq").touch()
+    with pytest.raises(DataError, match=r"found c\.pq, which holds a table that cannot be read"):
+        prepare(tmp_path / "store")
+
+
+def test_of_several_files_a_defect_is_placed_by_their_order(tmp_path):
+    """Which is that of their names, and not the one in which they are listed."""
+    split(tmp_path, ["aa.parquet", "zz.parquet"])
+    bad = pd.read_parquet(tmp_path / "aa.parquet")
+    bad.assign(a=np.where(np.arange(len(bad)) == 5, np.nan, bad.a)).to_parquet(tmp_path / "aa.parquet")
+    with pytest.raises(DataError, match=r"2 files \(aa\.parquet, zz\.parquet; rows count .*column a has 1 NaN .*row 5"):
+        prepare(tmp_path / "zz.parquet", tmp_path / "aa.parquet")
+
+
+def test_a_name_that_means_an_array_and_an_element_of_another_means_neither(tmp_path):
+    arrays = {name: TABLE[name].to_numpy() for name in ("m", "a", "b", "c")}
+    jets = np.stack([arrays["b"], arrays["c"]], axis=1)
+    np.savez(tmp_path / "x.npz", jet_0=arrays["a"], jet=jets, **arrays)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for name, values in ({"jet_0": arrays["a"], "jet": jets} | arrays).items():
+            file[name] = values
+    for file in ("x.npz", "x.h5"):
+        assert_same(prepare(tmp_path / file).events)
+        with pytest.raises(
+            DataError, match=rf"{file}.*jet_0.*(several columns|two things)|{file}.*several columns called jet_0"
+        ):
+            prepare(tmp_path / file, features=("a", "jet_0"))
+
+
+def test_the_index_that_pandas_writes_is_no_column(tmp_path):
+    TABLE.to_csv(tmp_path / "x.csv")
+    assert_same(prepare(tmp_path / "x.csv").events)
+    (tmp_path / "more.csv").write_text("a,b\n1,2,3\n4,5,6\n")
+    with pytest.raises(DataError, match=r"found more values in a line than names \(2\)"):
+        read_text(tmp_path / "more.csv", lambda names: names)
+
+
 def test_a_part_of_the_path_is_a_column(tmp_path):
     split(tmp_path, ["d/year=2016/e.parquet", "d/year=2017/e.parquet"])
     events = prepare(tmp_path / "d", select="year == 2017").events
@@ -320,7 +363,7 @@ def test_units_that_are_mixed_or_wrong_are_refused(tmp_path):
         np.testing.assert_allclose(
             prepare(tmp_path / f"{unit}.parquet", mass_unit=unit).events.mass, INSIDE.m, rtol=1e-12
         )
-        with pytest.raises(DataError, match=f"is data.mass_unit {unit}"):
+        with pytest.raises(DataError, match=f"a factor 1000 outside .* or, if that is what they are in, {unit}"):
             prepare(tmp_path / f"{unit}.parquet")
 
 

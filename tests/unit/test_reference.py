@@ -109,7 +109,7 @@ def test_what_is_no_reference_is_refused_in_one_line(reference, words):
 def reading(folder, data=None, **spectrum):
     """The reference that a configuration in a folder names."""
     settings = cathode.SpectrumSettings(
-        **{k: v if k.endswith("gram") else (str(folder / v),) for k, v in spectrum.items()}
+        **{k: (str(folder / v),) if k == "reference_files" else v for k, v in spectrum.items()}
     )
     chosen = DataSettings(source="files", files=("hunted.csv",), mass="m", features=("x",), **(data or {}))
     return read_reference(data=chosen, spectrum=settings, mass_range=(3000.0, 6000.0), seed=1)
@@ -152,3 +152,65 @@ def test_what_names_no_reference_is_refused_by_its_key(tmp_path):
         cathode.SpectrumSettings(reference_files=("a.csv",), reference_histogram="b.csv")
     with pytest.raises(ConfigError, match="empty path"):
         cathode.SpectrumSettings(reference_files=("",))
+
+
+def steep(n: int, seed: int) -> np.ndarray:
+    """Masses that fall over four orders of magnitude, of which a reference ends before the data do."""
+    m = 2300 + np.random.default_rng(seed).exponential(500, n)
+    return m[m < 8000]
+
+
+@pytest.mark.parametrize("n_reference", [10_000, 40_000])
+def test_a_small_reference_fakes_no_excess_where_it_is_thin(n_reference):
+    """Without an end, and with errors from the reference's own counts alone, most of such samples have p below 0.01."""
+    scans = [
+        cathode.scan_masses(
+            steep(40_000, 2 * s), 2300, 8000, 100, reference=steep(n_reference, 2 * s + 1), seed=s, toys=1000
+        )
+        for s in range(30)
+    ]
+    p = [scan.p_global_toys for scan in scans]
+    assert kstest(p, "uniform").pvalue > 0.01
+    assert np.mean(np.array(p) < 0.01) <= 0.07
+    assert max(scan.fit_range[1] for scan in scans) < 6000
+
+
+def test_the_data_are_no_reference_of_themselves_in_whatever_form(tmp_path):
+    mine, others = falling(20_000, 1), falling(20_000, 2)
+    for other in (mine, mine.astype(np.float32), np.concatenate([others, mine[::10]])):
+        with pytest.raises(DataError, match="events are no background of themselves"):
+            cathode.scan_masses(mine, 3000, 6000, 100, reference=other)
+    fine = mine.astype(np.float32).astype(float)  # many of so coarse masses are alike by chance
+    many = np.random.default_rng(3).uniform(3000, 6000, 3_000_000).astype(np.float32)
+    assert cathode.scan_masses(fine, 3000, 6000, 100, reference=many, toys=100).family == "reference"
+
+
+def test_weights_and_labels_of_the_reference(tmp_path, caplog):
+    """Flat simulation that weights make the spectrum, with a signal that its label says."""
+    rng = np.random.default_rng(4)
+    mass = rng.uniform(3000, 6000, 60_000)
+    table = pd.DataFrame({"m": mass, "x": rng.normal(size=60_000), "w": np.exp(-(mass - 3000) / 900), "is_signal": 0})
+    bump = pd.DataFrame({"m": rng.normal(4200, 50, 3000), "x": rng.normal(size=3000), "w": 1.0, "is_signal": 1})
+    pd.concat([table, bump]).to_parquet(tmp_path / "mc.parquet")
+    found = reading(tmp_path, {"label": "is_signal"}, reference_files="mc.parquet", reference_weight="w")
+    assert len(found.mass) == 60_000
+    data = falling(30_000, 9)
+    scan = cathode.scan_masses(data, 3000, 6000, 100, reference=found)
+    assert scan.p_value > 0.01
+    assert scan.p_global_toys > 0.01
+    with caplog.at_level("WARNING"):
+        plain = reading(tmp_path, {"label": "is_signal"}, reference_files="mc.parquet")
+    assert "the column w looks like weights and is not used" in caplog.text
+    assert cathode.scan_masses(data, 3000, 6000, 100, reference=plain).p_value < 1e-10
+
+
+def test_a_column_of_a_table_is_scanned_in_whatever_order_it_is():
+    """By its values, not by the labels of its rows."""
+    mass = pd.Series(falling(20_000, 6))
+    expected = cathode.scan_masses(mass.to_numpy(), 3000, 6000, 100, toys=200)
+    assert expected.z
+    for same in (mass.sample(frac=1, random_state=1), mass.sort_values(), mass[mass > 0].rename(index=lambda i: i + 7)):
+        again = cathode.scan_masses(same, 3000, 6000, 100, toys=200)
+        np.testing.assert_allclose(again.z, expected.z, atol=1e-6)
+    with pytest.raises(DataError, match="found no column of finite masses"):
+        cathode.scan_masses(pd.Series([3000.0, np.nan]), 3000, 6000, 100)

@@ -20,7 +20,9 @@ from conftest import ROOT, toy_table
 from test_workflow import CONFIG, planned
 
 from cathode.commands.hunt import _say_which
+from cathode.errors import ConfigError
 from cathode.running import launch
+from cathode.running.launch import run_workflow
 from cathode.stats.counting import p_predictive
 
 # few jobs: what is tested is what a hunt says, and each job costs seconds to start
@@ -339,3 +341,8 @@ def test_a_hunt_without_a_configuration_names_those_that_lie_there(tmp_path, mon
     assert capsys.readouterr().err.rstrip().endswith("for your own: cathode calibrate mine.yml")
     _say_which("hunt", ["--configfile", "mine.yml"])
     assert capsys.readouterr().err == ""
+
+
+def test_another_folder_is_refused_before_anything_is_looked_for():
+    with pytest.raises(ConfigError, match="--directory: found among what is handed on"):
+        run_workflow(None, arguments=["--directory", "other"])

@@ -214,9 +214,15 @@ def test_without_a_home_everything_works(made, tmp_path, home):
 
 def test_other_data_under_the_same_name_is_said_and_keeps_nothing_of_the_old(copy):
     run = copy / RESULTS / "toy"
-    (run / "notes.txt").write_text("mine")
+    mine = ["logs/shifts.log", "notes.txt", "plots/my_talk.pdf", "selected/my_skim.parquet", "workspaces/notes.json"]
+    for name in mine:
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_text("{}")
     (run / "m3000").rename(run / "m3100")  # as of a window that is hunted no more
     kept = {p.relative_to(run) for p in run.rglob("*.parquet")}
+    drawn = {*run.glob("plots/*.png"), *run.glob("workspaces/*_*.json")}
+    written = {p for p in run.rglob("*.log") if "shifts" not in p.name}
+    assert len(written) > 5
     toy_table(9000, 100, 2).to_parquet(copy / NAME)
     refused = snakemake(copy, "--until", "prepare")  # 120 signal events are asked for
     assert refused.returncode != 0
@@ -228,12 +234,10 @@ def test_other_data_under_the_same_name_is_said_and_keeps_nothing_of_the_old(cop
     assert {p.relative_to(run) for p in run.rglob("*.parquet")} == kept, "a dry run removes nothing"
     done = snakemake(copy, "--until", "prepare")
     assert done.returncode == 0, done.stderr[-2000:]
-    left = sorted(
-        str(p.relative_to(run))
-        for p in run.rglob("*")
-        if p.is_file() and "logs" not in p.parts and "benchmarks" not in p.parts
-    )
-    assert left == ["events.parquet", "intake.json", "labels.parquet", "notes.txt", "spare.parquet"]
+    left = sorted(str(p.relative_to(run)) for p in run.rglob("*") if p.is_file() and "benchmarks" not in p.parts)
+    assert not drawn & set(run.rglob("*"))
+    made = ["events.parquet", "intake.json", "labels.parquet", "logs/prepare.log", "logs/run.lock", "spare.parquet"]
+    assert left == sorted([*made, *mine])
     again = snakemake(copy, "--dry-run", "--until", "prepare")
     assert "holds a run of other" not in again.stderr
 
@@ -379,3 +383,14 @@ def test_verify_walks_from_the_summary_to_the_inputs(copy):
         file.seek(2000)
         file.write(bytes([byte[0] ^ 4]))
     assert "events.parquet: its content is not what was written" in verify(copy)[1]
+
+
+def test_an_input_that_is_no_longer_one_is_refused_without_snakemakes_records(tmp_path):
+    for name, seed in (("a.parquet", 1), ("b.parquet", 2)):
+        toy_table(3000, 60, seed).to_parquet(tmp_path / name)
+    of_two = {"data": CONFIG["data"] | {"files": ["*.parquet"]}, "injection": {"n_signal": 60}}
+    done = snakemake(tmp_path, "--until", "prepare", **of_two)
+    assert done.returncode == 0, done.stderr[-2000:]
+    shutil.rmtree(tmp_path / ".snakemake")
+    (tmp_path / "b.parquet").unlink()
+    assert "intake.json: was made with other input files" in refusal(tmp_path, **of_two)
