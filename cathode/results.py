@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cathode.artefacts import artefact
+from cathode.classifier.methods import is_reference
 from cathode.spectrum.mass_fit import MassFit, Sculpting
 from cathode.stats.counting import GenerativeHunt
 from cathode.stats.joint import Joint
@@ -319,9 +320,16 @@ class HuntResult:
 
     @property
     def predictive(self) -> dict[str, float] | None:
-        """Arguments of `p_predictive` (cathode/stats/counting.py) that give the p-value; None where there is none, and for yardsticks."""
+        """Arguments of `p_predictive` (cathode/stats/counting.py) that give the p-value; None where there is none, and for yardsticks, whose background is known."""
+        return None if is_reference(self.method) else self.behind
+
+    @property
+    def behind(self) -> dict[str, float] | None:
+        """The count, and what the reference and its errors say of the background, named as the arguments of `p_predictive`; None where there is no count."""
         r, s, c = self.reference, self.sigma, self.non_closure
-        if r is None or s is None or not self.n_bkg or not self.n_bkg_uncorrected or self.n_obs_average is None:
+        if r is None or s is None:
+            return None
+        if not self.n_bkg or not self.n_bkg_uncorrected or self.n_obs_average is None:
             return None
         of_ensemble = [v / self.n_bkg for v in (s.initialisation, s.bootstrap) if v is not None]
         some = c is not None and bool(c.degrees_of_freedom)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +16,14 @@ from cathode.inference.model import Applied, Model, apply_model
 from cathode.intake.files import table_paths
 from cathode.intake.prepare import prepare_events
 from cathode.intake.settings import InjectionSettings
+from cathode.intake.tables import column_names
 from cathode.progress import reporter
 from cathode.summary import Summary
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 _MAIN = ("row", "mass", "window", "method", "score", "own")
 
@@ -83,8 +88,15 @@ def apply_all(models: Sequence[Model], table: Any, *, cores: int | None = None) 
     files = table_paths(table)
     columns = None if files else as_columns(table)
     first = models[0]
+    settings = first.data(files)
+    if settings.weight and settings.weight not in (column_names(settings) if columns is None else columns):
+        log.warning(
+            "warning: the hunt was in an unweighted sample that weights (%s) were drawn by; the table has none, each event counts",
+            settings.weight,
+        )
+        settings = dataclasses.replace(settings, weight=None)
     events = prepare_events(
-        first.data(files), InjectionSettings(), first.range, seed=first.seed, columns=columns, unseen=True
+        settings, InjectionSettings(), first.range, seed=first.seed, columns=columns, unseen=True
     ).events
     parts = []
     for model in models:

@@ -197,6 +197,7 @@ def _measure(x: PseudoExperiment, estimates: Sequence[tuple[BackgroundEstimate, 
                     scatter=e.scatter,
                     degrees_of_freedom=e.nu if np.isfinite(e.nu) else None,
                     variance=e.overdispersion * e.n_bkg + e.sigma().total ** 2,
+                    overdispersion=e.overdispersion,
                 )
             )
             continue

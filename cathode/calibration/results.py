@@ -149,6 +149,7 @@ class NullMeasured(Measured):
         scatter: that of the non-closure from region to region.
         degrees_of_freedom: of the scatter; null where it is known.
         variance: of the count over its background (events^2), errors of the background included.
+        overdispersion: variance of the count alone over Poisson.
     """
 
     p_mid: float
@@ -157,6 +158,7 @@ class NullMeasured(Measured):
     scatter: float
     degrees_of_freedom: float | None
     variance: float
+    overdispersion: float = 1.0
 
     @property
     def name(self) -> str:

@@ -95,7 +95,7 @@ def _tests(toy: int, hunts: Sequence[NullMeasured], joint: Joints) -> _Tests:
         test = joint[toy, window, method] if joint and len(index) > 1 else None
         weights = interval_weights(test.weights) if test else np.ones(1)
         # variance of NullMeasured holds the background's errors, which go together over working points
-        counts = np.array([hunts[i].n_bkg for i in index])
+        counts = np.array([hunts[i].overdispersion * hunts[i].n_bkg for i in index])
         errors = np.sqrt(np.maximum([hunts[i].variance for i in index] - counts, 0.0))
         windows.append(window)
         p.append(test.p if test else hunts[index[0]].p_mid)

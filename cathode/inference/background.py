@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cathode.classifier.methods import is_reference
 from cathode.classifier.scores import MethodScores, SplitScores
+from cathode.errors import FitError
 from cathode.events import Role
 from cathode.inference.closure import Closure, ClosurePoint, known_overdispersion, link_points
 from cathode.inference.counts import PassingCounts, count_passing
@@ -60,8 +61,8 @@ class BackgroundEstimate:
 
     @property
     def template(self) -> float:
-        """Relative statistical error of the reference sample, 1 / sqrt(m)."""
-        return float(1 / np.sqrt(self.counts.m)) if self.counts.m > 0 else 1.0
+        """Relative statistical error of the reference sample, sqrt(v / m): its counts are of the same cuts, and overdispersed as theirs."""
+        return float(np.sqrt(self.overdispersion / self.counts.m)) if self.counts.m > 0 else 1.0
 
     @property
     def known_sigma(self) -> float:
@@ -287,6 +288,10 @@ def combine(
     data that all members share, and by sigma_init / sqrt(R K). A variance of counts below Poisson is used for the sum of many counts that is the
     closure, and not here: a single averaged count is skewed, and a scaled Poisson would reject too often in its tail.
     """
+    if not (c.n_bkg > 0 and c.m > 0):
+        raise FitError(
+            f"{method} at {c.eps_bkg:g}: found no event of the reference behind its cuts, so that nothing is known of its background; expected a looser working point"
+        )
     flags: list[str] = []
     boot = init = 0.0
     if c.has_ensemble:

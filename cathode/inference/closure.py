@@ -42,7 +42,8 @@ class ClosurePoint:
         sigma_init: relative spread of the initialisations there.
         observed: counts per region.
         predicted: per region.
-        relative_error: of the prediction (template and ensemble), per region.
+        relative_error: of the prediction (template and ensemble), per region, with counts of the template that are Poisson.
+        template_error: the template's part of it; empty in files that were written before it was kept, where overdispersion leaves it as it is.
         correlation: of the counts, which share events where regions overlap.
         position: log of the mass of each over that of the window, in correlation lengths.
         floor: declared scatter.
@@ -62,10 +63,13 @@ class ClosurePoint:
     position: tuple[float, ...]
     floor: float
     reached: float | None = None
+    template_error: tuple[float, ...] = ()
 
     def with_overdispersion(self, v: float) -> ClosurePoint:
         """The same regions, combined for counts of another overdispersion, behind this working point alone."""
         n, b, error = (np.array(a) for a in (self.observed, self.predicted, self.relative_error))
+        if self.template_error:
+            error = np.sqrt(error**2 + (v - 1) * np.array(self.template_error) ** 2)
         effects = random_effects(
             n,
             b,
@@ -277,9 +281,13 @@ def _excess(
     if len(others) < LEAST_REGIONS or c.n_obs - plain < 2 * float(np.sqrt(plain)):
         return 0.0
     position = _positions(others, region.centre, length)
-    found = _point(others, index, c.eps_bkg, overdispersion, position, floor, shared).effects
+    point = _point(others, index, c.eps_bkg, overdispersion, position, floor, shared)
+    found, (replicas, starts) = point.effects, region.layout
+    own = overdispersion / max(c.m, 1.0)
+    if replicas:
+        own += point.sigma_boot**2 * (1 + 1 / replicas) + point.sigma_init**2 / (replicas * starts)
     expected = b * float(np.exp(found.mu))
-    error = np.sqrt(overdispersion * expected + expected**2 * (1 / max(c.m, 1.0) + found.sigma**2))
+    error = np.sqrt(overdispersion * expected + expected**2 * (own + found.sigma**2))
     return float((c.n_obs - expected) / error)
 
 
@@ -322,12 +330,13 @@ def _point(
 
     The known error of each prediction holds the template's count and the ensemble's own errors there (bootstrap and
     initialisation, pooled over the regions), so that the scatter is what exceeds them and nothing is
-    counted twice when the signal region adds its own ensemble errors. `overdispersion` is that of the counts.
+    counted twice when the signal region adds its own ensemble errors. `overdispersion` is that of the counts, of the template's too.
     """
     counts = [r.counts[index] for r in regions]
     n = np.array([c.n_obs for c in counts])
     b = np.array([max(c.n_bkg, 1e-3) for c in counts])
-    known2 = np.array([1 / max(c.m, 1.0) for c in counts])
+    template = np.array([1 / max(c.m, 1.0) for c in counts])
+    known2 = template.copy()
     boot, init = _pooled_spread(regions, index)
     for k, r in enumerate(regions):
         replicas, starts = r.layout
@@ -341,7 +350,7 @@ def _point(
         effects=random_effects(
             n,
             b,
-            error,
+            np.sqrt(known2 + (overdispersion - 1) * template),
             overdispersion=overdispersion,
             correlation=correlation,
             position=np.array(position),
@@ -352,6 +361,7 @@ def _point(
         observed=tuple(n.tolist()),
         predicted=tuple(b.tolist()),
         relative_error=tuple(error.tolist()),
+        template_error=tuple(np.sqrt(template).tolist()),
         correlation=tuple(tuple(row) for row in correlation.tolist()),
         position=position,
         floor=floor,
@@ -382,10 +392,10 @@ def known_overdispersion(
 
     Raises ConfigError where a measured one is wanted and there is none.
     """
-    if statistics.overdispersion != "calibrated":
-        return (statistics.overdispersion,) * len(working_points)
     if is_reference(method):
         return (1.0,) * len(working_points)
+    if statistics.overdispersion != "calibrated":
+        return (statistics.overdispersion,) * len(working_points)
     if measured is None:
         raise ConfigError(
             "statistics.overdispersion: found calibrated, expected the table that `snakemake` measures first"

@@ -160,7 +160,7 @@ def hunt_result(
         )
     name = f"{window.name}_{e.method}_{c.eps_bkg:g}"
     workspace = build_workspace(
-        counting_input(name, e, expected if trusted and not reference else None, settings.systematics)
+        counting_input(name, e, expected if trusted and not reference else None, settings.systematics, window.name)
     )
     z_workspace: float | None = None
     limit: Limit | None = None
@@ -221,6 +221,7 @@ def counting_input(
     e: BackgroundEstimate,
     expected: ExpectedEvents | None = None,
     systematics: Mapping[str, float] = MappingProxyType({}),
+    window: str = "",
 ) -> Counting:
     """The counting experiment behind one estimate, its count rounded. `expected`: the sidebands' mass fit before the selection."""
     ratio, error = (1.0, 0.0)
@@ -241,6 +242,7 @@ def counting_input(
         sideband_error=error,
         systematics=tuple(systematics.items()),
         overdispersion=e.overdispersion,
+        window=window,
     )
 
 

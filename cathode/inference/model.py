@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 Array = NDArray[np.float64]
 Keys = NDArray[np.uint64]
 
-_READING = ("format", "key", "mass", "mass_unit", "features", "define", "select", "identifiers", "discrete")
+_READING = ("format", "key", "mass", "mass_unit", "features", "define", "select", "identifiers", "discrete", "weight")
 _EXACT_RANKS = 200
 
 
@@ -172,7 +172,7 @@ def keep_model(
 
 
 def _expectation(h: HuntResult) -> Expectation | None:
-    given = h.predictive
+    given = h.behind
     if given is None or h.n_sr is None or h.n_bkg_uncorrected is None:
         return None
     kept = {name: given[name] for name in ("m", "mu", "sigma", "scatter", "nu", "overdispersion")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +65,11 @@ def place_regions(windows: Sequence[Window], mass: Array, closure: ClosureSettin
             for k in range(n):
                 centre = a * math.exp((k + 0.5) * step)
                 if all(abs(math.log(centre / r.centre)) > 0.75 * step for r in tested):
-                    fillers.append(_filler(window, centre, hidden))
-                    tested.append(fillers[-1])
+                    filler = _filler(window, centre, hidden)
+                    if any(filler.name == other.name for other in fillers):  # of another width
+                        filler = replace(filler, name=f"{filler.name}w{window.width:g}".replace(".", "p"))
+                    fillers.append(filler)
+                    tested.append(filler)
     testing = {}
     for window in windows:
         candidates = sorted([*([] if hide_windows else windows), *fillers], key=lambda r: r.centre)

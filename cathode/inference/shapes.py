@@ -17,6 +17,8 @@ from cathode.events import Events
 from cathode.inference.counts import passing, passing_sideband
 from cathode.regions import Window, count_in_bins
 from cathode.results import HuntResult
+from cathode.spectrum.grid import MassGrid, on_grid
+from cathode.spectrum.mass_fit import BAD
 from cathode.spectrum.sideband_model import MassModel
 from cathode.stats.joint import exclusive
 from cathode.stats.likelihood import BehindPoint, ScoreInterval, build_likelihood
@@ -58,8 +60,9 @@ def window_likelihood(
     """The workspace of `build_likelihood` for one window and method, from its scores, the `spectrum` of its sidebands and its results.
 
     `bins` of the mass share the signal region evenly. Without a `signal`, the one that the joint test is made for: as much in every interval as its
-    weight times the background, Gaussian in the mass with a standard deviation of a quarter of the region. Raises FitError for a blind hunt
-    or working points behind which there is no reference.
+    weight times the background, Gaussian in the mass with a standard deviation of a quarter of the region. Bins begin and end half a step beside masses that come in
+    steps. Raises FitError for a blind hunt, for working points behind which there is no reference, and for several bins whose shape a fit would give that does not describe
+    the sidebands (p < 0.001).
     """
     points = sorted(
         (h for h in results if h.method == scores.method and h.window == window.name), key=lambda h: -h.eps_bkg
@@ -72,7 +75,13 @@ def window_likelihood(
     eps = [h.eps_bkg for h in points]
     low, high = window.signal
     width, centre = high - low, (low + high) / 2
+    if bins > 1 and spectrum.p_value < BAD:
+        raise FitError(
+            f"likelihood: found a mass fit of {window.name} that does not describe the sidebands (p = {spectrum.p_value:.2g}), which bins take their shape from; expected bins=1"
+        )
+    grid = MassGrid.of(events.mass)
     edges = np.linspace(low, high, bins + 1)
+    edges = edges if grid is None else np.unique(grid.snap(edges))
     cells = np.stack([edges[:-1], edges[1:]], axis=1)
     inside = _integrals(spectrum, cells)
     first = scores.splits[0]
@@ -86,6 +95,7 @@ def window_likelihood(
             min(float(side_mass.max()), centre + _REACH * width),
         )
         side = window.visible_bins(*reach, _SIDE_BINS)
+        side, _, _ = on_grid(grid, side, np.zeros(len(side)), window.signal)
         side_share = exclusive(np.stack([passing_sideband(scores.splits, e) for e in eps], axis=1))
     b = np.array([h.n_bkg for h in points])
     if signal is None:

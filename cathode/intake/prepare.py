@@ -145,7 +145,7 @@ def prepare_events(
     event_weight = None
     if data.weight is not None:
         weight = numbers(read[data.weight], data.weight, row, where, say_row=not blinded)
-        event_weight, drawn_events = thin_by_weight(weight, data, where, seed)
+        event_weight, drawn_events = thin_by_weight(weight, data, where, seed, least)
         row, mass = row[drawn_events], mass[drawn_events]
     n_weighted_away = int(inside.sum()) - len(row)
     label, left_out = None, np.zeros(len(row), dtype=bool)

@@ -92,7 +92,7 @@ def left_out_by_injection(label: NDArray[np.int64], injection: InjectionSettings
 
 
 def thin_by_weight(
-    weight: NDArray[np.float64], data: DataSettings, where: str, seed: int
+    weight: NDArray[np.float64], data: DataSettings, where: str, seed: int, least: int = LEAST_EVENTS
 ) -> tuple[float, NDArray[np.bool_]]:
     """The largest weight, and which events an unweighted sample keeps: each with the probability of its weight over the largest.
 
@@ -106,9 +106,9 @@ def thin_by_weight(
         )
     share = float(weight.mean() / weight.max())
     kept = np.random.default_rng(derive_seed(seed, "weight")).random(len(weight)) < weight / weight.max()
-    if share < 1 - data.allow_loss or kept.sum() < LEAST_EVENTS:
+    if share < 1 - data.allow_loss or kept.sum() < least:
         raise DataError(
             f"{where}: weights in {data.weight} up to {weight.max() / weight.mean():.3g} times their mean leave {int(kept.sum())} of {len(weight)} events, "
-            f"expected at least {LEAST_EVENTS} and {1 - data.allow_loss:.0%}; data.select can drop the few with large weights, data.allow_loss permits less"
+            f"expected at least {least} and {1 - data.allow_loss:.0%}; data.select can drop the few with large weights, data.allow_loss permits less"
         )
     return float(weight.max()), kept

@@ -59,7 +59,7 @@ class BehindPoint:
         sigma: relative (log) standard deviation of the bias as far as it is known.
         scatter: that part of it that is estimated or declared.
         nu: degrees of freedom of the scatter.
-        overdispersion: variance of the counts over Poisson, at least 1.
+        overdispersion: variance of the counts over Poisson, that of the reference too, at least 1.
     """
 
     n_bkg: float
@@ -98,6 +98,7 @@ def build_likelihood(
     if np.any(between <= 0):
         raise FitError(f"likelihood: found backgrounds {b.tolist()} behind working points, expected them to fall")
     m = np.array([point.m for point in behind])
+    m = m / np.array([point.overdispersion for point in behind])  # as in `p_predictive`
     squared = b**2 / m  # squared errors of nested counts add up
     own = np.maximum(exclusive(squared), between**2 / m)
     total = sum(float(interval.signal.sum()) for interval in intervals)

@@ -24,6 +24,7 @@ class Counting:
 
     Attributes:
         name: channel name.
+        window: whose density is behind it; empty: one that nothing else shares.
         n_obs: observed events; None when blind.
         n_bkg: expected background, non-closure shift included.
         m: reference events that pass (effective number), behind `n_bkg`.
@@ -34,7 +35,7 @@ class Counting:
         sideband_ratio, sideband_error: background that the sidebands' mass fit expects in the signal region over the events
             there, and its relative standard deviation; 1 and 0 where it is not used.
         systematics: relative (log) standard deviations of the signal's size, by name.
-        overdispersion: variance of the count over Poisson, at least 1.
+        overdispersion: variance of the count over Poisson, and of that of the reference, at least 1.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Counting:
     sideband_error: float = 0.0
     systematics: tuple[tuple[str, float], ...] = ()
     overdispersion: float = 1.0
+    window: str = ""
 
 
 def student_inflation(nu: float, z: float = 3.0) -> float:
@@ -88,7 +90,8 @@ def build_workspace(c: Counting) -> dict[str, Any]:
     The signal has sqrt(n_bkg) events at mu = 1. Nuisances: `gen_stat` (Poisson count of the reference sample, shapesys), and
     log-normal `ens_init`, `boot_train`, `nonclosure` and a scatter (normsys), which `student_inflation` makes as wide as Student's tail is where it is
     needed: `scatter_test` at the significance `z` (from 1 to 8), `scatter` at the 1.645 of a 95 % limit. Each measurement has one of them, the other is fixed at 0.
-    `counting` is what an overdispersed count varies beyond Poisson (`beyond_poisson`). `boot_train` has one name in all windows: the same bootstrap weights underlie them. So has each of the `systematics` of the signal.
+    `counting` is what an overdispersed count varies beyond Poisson (`beyond_poisson`); the reference counts m / v events then, as in `p_predictive`. `boot_train` has one name per window, whose methods and working points share the bootstraps of one density; other
+    windows draw weights of their own. Each of the `systematics` of the signal has one name everywhere.
 
     Two measurements. `hunt`, the first, tests for background alone: then all events of the signal region are background,
     and `sb_norm` is fixed where the background is their number times the efficiency. `yield` measures and limits a signal:
@@ -96,11 +99,11 @@ def build_workspace(c: Counting) -> dict[str, Any]:
     """
     scale, nominal = float(np.sqrt(c.n_bkg)), c.n_bkg * c.sideband_ratio
     modifiers: list[dict[str, Any]] = [
-        {"name": f"gen_stat_{c.name}", "type": "shapesys", "data": [nominal / float(np.sqrt(c.m))]}
+        {"name": f"gen_stat_{c.name}", "type": "shapesys", "data": [nominal / float(np.sqrt(c.m / c.overdispersion))]}
     ]
     for name, sigma in (
         (f"ens_init_{c.name}", c.initialisation),
-        ("boot_train", c.bootstrap),
+        (f"boot_train_{c.window or c.name}", c.bootstrap),
         (f"counting_{c.name}", beyond_poisson(c.overdispersion, c.n_bkg)),
         (f"nonclosure_{c.name}", c.non_closure),
         (f"scatter_test_{c.name}", c.scatter * student_inflation(c.nu, min(max(abs(c.z), 1.0), 8.0))),

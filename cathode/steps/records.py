@@ -118,9 +118,9 @@ def clear_run(folder: Path) -> None:
     for path in mine:
         if path.relative_to(folder).parts[0] not in ("fetched", "clustered"):
             path.unlink(missing_ok=True)
-    for below in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
-        if not any(below.iterdir()):
-            below.rmdir()
+    for place in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+        if not any(place.iterdir()):
+            place.rmdir()
 
 
 def _is_written(path: Path, part: str, names: tuple[str, ...]) -> bool:

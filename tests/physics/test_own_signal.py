@@ -9,13 +9,18 @@ import pandas as pd
 import pytest
 from conftest import toy_table
 from linear_density import LinearDensity
+from scipy.stats import chi2
 
 import cathode
 from cathode.calibration.response import inject_signal
 from cathode.classifier.settings import TreeSettings
 from cathode.cli import main
 from cathode.commands.parser import parse
+from cathode.errors import FitError
+from cathode.inference.closure import known_overdispersion
+from cathode.inference.shapes import window_likelihood
 from cathode.own_signal import band, read_signal
+from cathode.spectrum.sideband_model import MassModel
 
 N = 14000
 SIGNAL = toy_table(10, 4000, 5).query("label == 1").drop(columns="label")
@@ -225,3 +230,33 @@ def test_the_full_likelihood_of_a_hunt(found):
     assert "95 % CLs limit" in repr(own)
     with pytest.raises(cathode.CathodeError, match="expected at least 1"):
         found.full_likelihood(bins=0)
+
+
+def test_bins_of_the_full_likelihood_begin_where_rounded_masses_do(found):
+    """Else some bins hold more steps than their width says."""
+    mass = np.round(found.events.mass / 25) * 25
+    rounded = dataclasses.replace(found.events, mass=mass)
+    spectrum = MassModel.fit(mass, found.window, found.config.background.mass)
+    made = window_likelihood(rounded, found.scores["cwola"], spectrum, found.results, window=found.window, bins=4)
+    expected = {c["name"]: c["samples"][-1]["data"] for c in made["channels"]}
+    for o in made["observations"]:
+        share = np.array(expected[o["name"]]) / np.sum(expected[o["name"]])
+        n = np.array(o["data"])
+        assert np.sum((n - n.sum() * share) ** 2 / (n.sum() * share)) < chi2.isf(1e-3, len(n) - 1)
+
+
+def test_a_mass_fit_that_describes_nothing_gives_no_shape(found):
+    wrong = dataclasses.replace(found.density.mass, p_value=1e-6)
+    with pytest.raises(FitError, match="does not describe the sidebands"):
+        window_likelihood(found.events, found.scores["cwola"], wrong, found.results, window=found.window, bins=4)
+    window_likelihood(found.events, found.scores["cwola"], wrong, found.results, window=found.window, bins=1)
+
+
+def test_a_yardstick_has_no_p_value_that_could_be_computed_again(found):
+    result = found["cwola", 0.1]
+    yardstick = dataclasses.replace(result, method="idealised")
+    assert yardstick.predictive is None
+    assert yardstick.behind == result.behind == result.predictive
+    statistics = cathode.StatisticsSettings(overdispersion=1.5)
+    assert known_overdispersion(None, "idealised", (0.1,), statistics) == (1.0,)
+    assert known_overdispersion(None, "cwola", (0.1,), statistics) == (1.5,)

@@ -67,7 +67,7 @@ def test_counts_over_samples_are_poisson():
     assert variance / mean == pytest.approx(1, abs=4 * np.sqrt(2 / 119))
 
 
-def test_a_hunt_on_weighted_background_closes_and_finds_nothing():
+def test_a_hunt_on_weighted_background_closes_and_finds_nothing(caplog):
     table = weighted(120_000, 7)
     found = cathode.hunt(
         table, mass="m", features=["a", "b", "c"], window=(2600, 2900), range=RANGE, weight="w", working_points=(0.1, 0.02), cores=1,
@@ -82,6 +82,14 @@ def test_a_hunt_on_weighted_background_closes_and_finds_nothing():
     expected = found[0.1].n_sr_expected
     assert abs(found[0.1].n_sr - expected.value) < 4 * np.hypot(expected.fit_error, np.sqrt(expected.value))
     assert "each of which stands for" in found.summary.intake.doubts[0]
+    applied = pd.DataFrame(found.apply(table).attrs["counts"]).set_index("eps_bkg")  # thinned as the hunt's own
+    for result in found.results:
+        assert applied.loc[result.eps_bkg, "n"] == result.n_sr
+        assert applied.loc[result.eps_bkg, "p"] == pytest.approx(result.p_local, rel=1e-9)
+    with caplog.at_level("WARNING"):
+        every = pd.DataFrame(found.apply(table.drop(columns="w")).attrs["counts"]).set_index("eps_bkg")
+    assert "the table has none, each event counts" in caplog.text
+    assert every.n.iloc[0] > 1.2 * applied.n.iloc[0]
 
 
 def test_weights_that_no_probability_can_be_made_of_are_refused():

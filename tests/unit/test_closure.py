@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import pytest
 from cathode import io
 from cathode.classifier.scores import MethodScores, SplitScores
 from cathode.events import Events, Role
-from cathode.inference.closure import CountedRegion, combine_closure, combine_regions
+from cathode.inference.closure import ClosurePoint, CountedRegion, combine_closure, combine_regions
+from cathode.inference.counts import PassingCounts
 from cathode.inference.settings import ClosureSettings
 from cathode.regions import ScanSettings, Window, WindowSettings
+from cathode.stats.random_effects import random_effects
 from cathode.stats.settings import StatisticsSettings
 
 RANGE = (2000.0, 6000.0)
@@ -119,6 +122,53 @@ def test_a_deficit_is_not_left_out():
     found = {c.window: c for c in closures(mass, score)}["m3000"]
     assert {"m4400"} <= set(found.names)
     assert found.points[0].effects.seen > 0.1
+
+
+def test_a_region_whose_density_is_uncertain_is_no_signal():
+    """What bootstraps of the densities scatter is an error of the region that is judged as of those that judge it."""
+    rng = np.random.default_rng(7)
+
+    def region(k: int, n_obs: float, spread: float) -> CountedRegion:
+        members = tuple(2000 * np.exp(spread * np.repeat(rng.normal(size=4), 2)) / 8)
+        count = PassingCounts(
+            eps_bkg=0.1,
+            n_sr=20_000,
+            n_obs=n_obs,
+            n_bkg=2000.0,
+            m=40_000.0,
+            member_counts=members,
+            independent_members=False,
+            n_splits=3,
+            step=1 / 3,
+        )
+        return CountedRegion(
+            f"r{k}", (2500.0 + 300 * k, 2800.0 + 300 * k), (4, 2), (count,), ((np.arange(0), np.empty(0)),)
+        )
+
+    window = Window("w", (6000.0, 6300.0), (2000.0, 8000.0))
+    for spread, left_out in ((0.0, ("r4",)), (0.08, ())):
+        counted = [region(k, 2550.0 if k == 4 else 2000.0, spread) for k in range(9)]
+        found = combine_regions(
+            window, "cathode", counted, working_points=(0.1,), overdispersion=(1.0,), statistics=StatisticsSettings(scatter_floor=((0.1, 0.02),)), correlation_length=0.01
+        )  # fmt: skip
+        assert found.left_out == left_out
+
+
+def test_an_overdispersed_reference_is_less_of_an_error_of_the_method():
+    """Templates as small as the samples: what they scatter beyond Poisson is no scatter of the closure."""
+    rng = np.random.default_rng(8)
+    v, b = 2.0, 400.0
+    seen: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(60):
+        n, m = (v * rng.poisson(b / v, 12) for _ in range(2))
+        point = ClosurePoint(
+            eps_bkg=0.1, n_windows=12, effects=random_effects(n.astype(float), m.astype(float), 1 / np.sqrt(m)), sigma_boot=0.0, sigma_init=0.0,
+            observed=tuple(n.tolist()), predicted=tuple(m.tolist()), relative_error=tuple(1 / np.sqrt(m)), correlation=tuple(map(tuple, np.eye(12).tolist())),
+            position=(9.0,) * 12, floor=0.0, template_error=tuple(1 / np.sqrt(m)),
+        )  # fmt: skip
+        for kept, measured in ((True, point), (False, replace(point, template_error=()))):
+            seen[kept].append(measured.with_overdispersion(v).effects.seen)
+    assert np.mean(seen[True]) < 0.75 * np.mean(seen[False])
 
 
 def test_so_few_are_never_left_out_that_too_few_remain():

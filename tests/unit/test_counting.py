@@ -163,7 +163,7 @@ def test_the_pyhf_workspace_has_separate_nuisances_and_a_signed_significance():
     assert names == [
         f"gen_stat_{c.name}",
         f"ens_init_{c.name}",
-        "boot_train",
+        f"boot_train_{c.name}",
         f"nonclosure_{c.name}",
         f"scatter_test_{c.name}",
         f"scatter_{c.name}",

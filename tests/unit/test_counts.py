@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import norm, poisson
 
 from cathode.classifier.scores import MethodScores, SplitScores
+from cathode.errors import FitError
 from cathode.events import Events, Role
 from cathode.inference.background import combine, estimate_background
 from cathode.inference.closure import Closure, ClosurePoint, CountedRegion, combine_regions
@@ -368,3 +369,9 @@ def test_tables_and_figures_of_the_report_say_the_same():
     assert bias(np.log(1.175)) == "17.5 %"
     assert bias(np.log(0.5)) == "-50.0 %"
     assert [mass(m) for m in (9.2, 9.7, 3300.0, 91.1875, 2300.5)] == ["9.2", "9.7", "3300", "91.1875", "2300.5"]
+
+
+def test_a_working_point_without_any_reference_is_refused_in_words():
+    empty = dataclasses.replace(count_passing((make_scores(),), 0.01), n_bkg=0.0, m=0.0, member_counts=(0.0,) * 10)
+    with pytest.raises(FitError, match=r"cathode at 0\.01: found no event of the reference behind its cuts"):
+        combine("cathode", empty, (5, 2), None, StatisticsSettings(), 1.0)

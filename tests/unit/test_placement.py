@@ -137,3 +137,16 @@ def test_regions_of_any_hunt_hold_events_and_have_some_on_both_sides(turn_on):
             assert region.in_signal(m).sum() > 65
             assert (m < region.signal[0]).sum() >= 100
             assert (m >= region.signal[1]).sum() >= 100
+
+
+def test_regions_of_different_widths_have_different_names():
+    """Here two of them have their centres within half a GeV: by one name, one would stand for the other."""
+    windows = [Window("m3000", (2900.0, 3100.0), RANGE), Window("m4425", (4125.0, 4725.0), RANGE)]
+    placed = place_regions(windows, masses(), ClosureSettings())
+    rounded = [round(f.centre) for f in placed.fillers]
+    assert len(set(rounded)) < len(rounded)
+    assert len({f.name for f in placed.fillers}) == len(placed.fillers)
+    for window in windows:
+        by_name = {f.name: f for f in (*placed.fillers, *windows)}
+        widths = [by_name[name].width for name in placed.testing[window.name]]
+        assert max(widths) < 1.6 * window.width
