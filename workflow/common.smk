@@ -54,7 +54,9 @@ try:
     refuse_inputs_in_run_folder(CONFIG, DATA_FILES)
     INPUTS = list(input_sha256(DATA_FILES).values())
     REFERENCE_FILES = reference_files(CONFIG.data, CONFIG.spectrum)
-    REFERENCE_INPUTS = list(input_sha256(REFERENCE_FILES, key="spectrum.reference_files").values())
+    REFERENCE_INPUTS = list(
+        input_sha256(REFERENCE_FILES, key="spectrum.reference_files").values()
+    )
     refuse_reference(CONFIG, REFERENCE_FILES, INPUTS, REFERENCE_INPUTS)
     OTHERS = []
     if workflow.is_main_process:
@@ -79,9 +81,7 @@ RUN = CONFIG.folder
 WINDOWS = list(CONFIG.regions)
 # the inclusive scan depends on a window's width alone
 # (to nine digits: edges in TeV are no exact numbers of GeV)
-WIDTHS = {
-    f"{w.width:.9g}": name for name, w in reversed(CONFIG.regions.items())
-}
+WIDTHS = {f"{w.width:.9g}": name for name, w in reversed(CONFIG.regions.items())}
 SCANNED = [] if CONFIG.blind else [w for w in WINDOWS if w in WIDTHS.values()]
 METHODS = list(CONFIG.methods)
 SEARCHES = CONFIG.searches
