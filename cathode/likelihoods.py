@@ -24,7 +24,7 @@ from cathode.regions import Window
 from cathode.results import HuntResult, Limit
 from cathode.spectrum.sideband_model import MassModel
 from cathode.stats.likelihood import Pull, pulls
-from cathode.stats.settings import StatisticsSettings
+from cathode.stats.settings import StatisticsSettings, check_systematics
 from cathode.stats.workspace import signal_events, upper_limit, z_pyhf
 from cathode.summary import Summary
 from cathode.unseen import apply_all, read_models
@@ -156,6 +156,9 @@ def likelihood_of(
     """What `full_likelihood` returns, for a hunt in memory."""
     if bins < 1:
         raise ConfigError(f"likelihood: found {bins} bins, expected at least 1")
+    check_systematics(systematics, "systematics")
+    if twice := sorted(systematics.keys() & statistics.systematics.keys()):
+        raise ConfigError(f"systematics.{twice[0]}: found in statistics.systematics, too; expected it in one of them")
     method = scores.splits[0].method
     passing = None if signal is None else _passing(models, signal, method, results)
     workspace = window_likelihood(

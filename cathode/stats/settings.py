@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,6 +22,9 @@ _TAKEN = (
     "scatter",
     "sb_norm",
     "signal_efficiency",
+    "known",
+    "slope",
+    "size",
 )  # nuisances of every workspace
 
 
@@ -153,13 +157,18 @@ class StatisticsSettings:
                 f"statistics.joint_weights: found {[list(pair) for pair in self.joint_weights]}, expected pairs of a working point in (0, 1), each once, "
                 "and a weight above 0 and up to 1000, e.g. [[0.1, 0.05], [0.001, 1]]"
             )
-        for name, sigma in self.systematics.items():
-            check_nuisance(name, "statistics.systematics")
-            if not 0 < sigma <= 1:
-                raise ConfigError(
-                    f"statistics.systematics.{name}: found {sigma:g}, expected a relative standard deviation above 0 and up to 1"
-                )
+        check_systematics(self.systematics, "statistics.systematics")
         check_ranges(self, "statistics")
+
+
+def check_systematics(systematics: Mapping[str, float], where: str) -> None:
+    """Raise ConfigError for relative standard deviations by name that are none, or whose name no nuisance can have."""
+    for name, sigma in systematics.items():
+        check_nuisance(name, where)
+        if not 0 < sigma <= 1:
+            raise ConfigError(
+                f"{where}.{name}: found {sigma:g}, expected a relative standard deviation above 0 and up to 1"
+            )
 
 
 def check_nuisance(name: str, where: str) -> None:

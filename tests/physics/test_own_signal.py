@@ -16,7 +16,7 @@ from cathode.calibration.response import inject_signal
 from cathode.classifier.settings import TreeSettings
 from cathode.cli import main
 from cathode.commands.parser import parse
-from cathode.errors import FitError
+from cathode.errors import ConfigError, FitError
 from cathode.inference.closure import known_overdispersion
 from cathode.inference.shapes import window_likelihood
 from cathode.own_signal import band, read_signal
@@ -250,6 +250,15 @@ def test_a_mass_fit_that_describes_nothing_gives_no_shape(found):
     with pytest.raises(FitError, match="does not describe the sidebands"):
         window_likelihood(found.events, found.scores["cwola"], wrong, found.results, window=found.window, bins=4)
     window_likelihood(found.events, found.scores["cwola"], wrong, found.results, window=found.window, bins=1)
+
+
+@pytest.mark.parametrize(
+    ("systematics", "words"),
+    [({"slope_x": 0.1}, "none that begins with"), ({"luminosity": 2.0}, "found 2, expected a relative")],
+)
+def test_systematics_of_the_full_likelihood_have_names_and_sizes_of_their_own(found, systematics, words):
+    with pytest.raises(ConfigError, match=words):
+        found.full_likelihood(systematics=systematics)
 
 
 def test_a_yardstick_has_no_p_value_that_could_be_computed_again(found):
