@@ -248,14 +248,15 @@ def draw_spectrum_scan(d: dict[str, Any]) -> Figure:
         note = "no function describes the spectrum" + (
             f" (p = {scan['p_value']:.2g})" if scan["p_value"] is not None else ""
         )
-        if scan["z_local"] is not None and scan["best_mass"] is not None and scan["z_global"] is not None:
+        if scan["z_local"] is not None and scan["best_mass"] is not None:
             ax.plot([scan["best_mass"]], [scan["z_local"]], "o", color=colour_of("cathode"), ms=6)
-            fit = _background(scan)
-            note = f"largest {scan['z_local']:.1f} at {scan['best_mass']:.5g} GeV (width {scan['best_width']:.3g}), global {scan['z_global']:.1f} ({fit})"
+            after = "p = 1" if scan["p_global"] == 1 else f"{scan['z_global']:.1f}"  # a bound that is cut there
+            note = f"largest {scan['z_local']:.1f} at {scan['best_mass']:.5g} GeV (width {scan['best_width']:.3g}), global {after} ({_background(scan)})"
         for interval in scan["apart"]:
             ax.axvspan(*interval, color=SIGNAL_REGION, alpha=0.35, lw=0)
         ax.set(xlabel="Signal mass [GeV]", ylabel="Local significance", xlim=scan["fit_range"])
-        ax.set_ylim(-4, max(4.5, (scan["z_local"] or 0) + 1))
-        title(ax, f"Without features, σ = {scan['width']:.4g} GeV: {note}")
+        ax.set_ylim(-4, max(5.2, (scan["z_local"] or 0) + 1.7))
+        title(ax, f"Without features, σ = {scan['width']:.4g} GeV")
+        ax.text(0.03, 0.93, note, transform=ax.transAxes, va="top", fontsize="small")
     figure.tight_layout()
     return figure

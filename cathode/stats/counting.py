@@ -17,12 +17,12 @@ Array = NDArray[np.float64]
 def z_value(p: float) -> float:
     """Gaussian standard deviations of a one-sided p-value: Phi^-1(1 - p). p = 0.5 gives 0.
 
-    Reliable to p about 1e-300; p = 0 is cut there, which reads z = 37.
+    Reliable to p about 1e-300; p = 0 is cut there, which reads z = 37, and p = 1 at the largest number below it, which reads z = -8.2.
 
     >>> round(z_value(2.867e-7), 3)
     5.0
     """
-    return float(normal_isf(max(float(p), 1e-300)))
+    return float(normal_isf(min(max(float(p), 1e-300), 1 - 2.0**-53)))
 
 
 def li_ma(n: float, m: float, tau: float) -> float:

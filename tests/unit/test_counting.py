@@ -154,6 +154,8 @@ def test_z_value_is_signed():
     assert z_value(0.5) == pytest.approx(0)
     assert z_value(norm.sf(3.0)) == pytest.approx(3.0)
     assert z_value(0.99) < 0
+    assert z_value(0.0) == pytest.approx(37.0, abs=0.1)
+    assert z_value(1.0) == pytest.approx(norm.isf(1 - 1e-16), abs=0.1)  # finite, as JSON has to be
 
 
 def test_the_pyhf_workspace_has_separate_nuisances_and_a_signed_significance():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from iminuit import Minuit
 from scipy.stats import kstest, norm
 
 from cathode.events import Events
+from cathode.plots.spectrum import spectrum_scan
 from cathode.regions import Window
 from cathode.spectrum.scan import gross_vitells, scan_masses, scan_spectrum, score_weights, up_crossings
 
@@ -133,3 +136,12 @@ def test_what_anyone_sees_is_found_and_what_nothing_describes_gives_no_significa
     bad = scan_masses(comb, 2000, 8000, 50.0, sqrt_s=13000.0, seed=1, toys=200)
     assert bad.p_value < 1e-3
     assert (bad.z_local, bad.masses, bad.p_global) == (None, (), None)
+
+
+def test_a_global_p_value_of_one_is_no_spectrum_without_a_function():
+    """The bound of Gross and Vitells is 1 where the largest is small."""
+    mass = 2000 + np.random.default_rng(1).exponential(700, 30_000)
+    found = replace(scan_masses(mass, 2000, 6000, 100, toys=100), p_global=1.0)
+    text = " ".join(t.get_text() for ax in spectrum_scan([found]).figure.axes for t in ax.texts)
+    assert f"largest {found.z_local:.1f} at" in text
+    assert "global p = 1" in text
