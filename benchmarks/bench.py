@@ -41,7 +41,7 @@ from cathode.classifier.trees import fit_trees
 from cathode.config import load_config
 from cathode.density.ensemble import DensityEnsemble
 from cathode.density.histogram import HistogramDensity
-from cathode.density.settings import SPLINE_SETTINGS, FlowSettings, HistogramSettings, LocationSettings
+from cathode.density.settings import FlowSettings, HistogramSettings, LocationSettings, SplineSettings
 from cathode.events import Role
 from cathode.intake.prepare import prepare_events
 from cathode.spectrum.sideband_model import MassModel
@@ -155,7 +155,7 @@ def densities(sample: Sample, repeats: int) -> dict[str, Any]:
     recipes: dict[str, tuple[Any, int]] = {
         "histogram (default)": (HistogramSettings(), 1),
         "location and scale": (LocationSettings(), 1),
-        "spline": (SPLINE_SETTINGS, SPLINE_SETTINGS.epochs),
+        "spline": (SplineSettings(), SplineSettings().epochs),
         "MAF, well scheduled": (scheduled, scheduled.epochs),
         "MAF, published": (maf, FlowSettings().epochs),
     }

@@ -36,7 +36,7 @@ from cathode.density.ensemble import DensityEnsemble
 from cathode.density.flows import FlowDensity
 from cathode.density.histogram import HistogramDensity
 from cathode.density.location import LocationScaleDensity
-from cathode.density.settings import SPLINE_SETTINGS, FlowSettings, HistogramSettings, LocationSettings
+from cathode.density.settings import FlowSettings, HistogramSettings, LocationSettings, SplineSettings
 from cathode.events import Events, Role
 from cathode.inference.counts import count_passing, efficiency_scores
 from cathode.inference.truth import roc
@@ -49,12 +49,17 @@ MODELS: dict[str, tuple[Any, Literal["sidebands", "model"]]] = {
     "histogram, transported (default)": (HistogramSettings(), "sidebands"),
     "histogram, sampled": (HistogramSettings(), "model"),
     "location and scale, transported": (LocationSettings(), "sidebands"),
-    "spline, sampled": (SPLINE_SETTINGS, "model"),
-    "spline, transported": (SPLINE_SETTINGS, "sidebands"),
+    "spline, sampled": (SplineSettings(), "model"),
+    "spline, transported": (SplineSettings(), "sidebands"),
     "published MAF, sampled": (FlowSettings(), "model"),
     "published MAF, transported": (FlowSettings(), "sidebands"),
 }
-CLASSES = {HistogramSettings: HistogramDensity, LocationSettings: LocationScaleDensity, FlowSettings: FlowDensity}
+CLASSES = {
+    HistogramSettings: HistogramDensity,
+    LocationSettings: LocationScaleDensity,
+    FlowSettings: FlowDensity,
+    SplineSettings: FlowDensity,
+}
 WORKING_POINTS = (0.1, 0.01, 0.001)
 
 

@@ -40,12 +40,12 @@ from cathode.classifier.network import fit_networks
 from cathode.classifier.settings import NetworkSettings
 from cathode.density.flows import FlowDensity
 from cathode.density.histogram import HistogramDensity
-from cathode.density.settings import SPLINE_SETTINGS, FlowSettings, HistogramSettings
+from cathode.density.settings import FlowSettings, HistogramSettings, SplineSettings
 from cathode.numerics import resolve_device
 
 MODELS: dict[str, tuple[Any, Any]] = {
     "histogram": (HistogramDensity, HistogramSettings()),
-    "spline": (FlowDensity, SPLINE_SETTINGS),
+    "spline": (FlowDensity, SplineSettings()),
     "maf": (FlowDensity, FlowSettings()),
 }
 

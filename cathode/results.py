@@ -79,7 +79,7 @@ class ExpectedEvents:
 
     Attributes:
         value: events.
-        fit_error: standard deviation by the covariance of the fit; the choice of its function is not in it.
+        fit_error: standard deviation by the covariances of the fits and the spread between their orders 1 to 5; other families of functions are not in it.
     """
 
     value: float

@@ -21,7 +21,7 @@ class Inclusive:
         signal_region: its edges (GeV).
         n_obs: events in the signal region.
         expected: background there by the mass fit of the sidebands.
-        sigma: standard deviation of `expected` by the covariance of the fit; the choice of its function is not in it.
+        sigma: standard deviation of `expected` by the covariances of the fits and the spread between their orders 1 to 5; other families of functions are not in it.
         p: p-value; null where the mass fit describes its own sidebands badly.
         z: the same in standard deviations, positive for an excess.
     """
@@ -40,7 +40,7 @@ class GlobalSignificance:
     """Significance of the smallest p-value over all windows, of the tests that the configuration quotes.
 
     Attributes:
-        p_global: probability that the smallest of all is as small, by toys of the counts and the events that they share.
+        p_global: probability that the smallest of all is as small, from normal variables that are correlated as tests that share events are.
         z_global: the same in standard deviations.
         trials: tests counted: windows x methods, and x working points where these are tested one by one.
         trials_effective: independent ones that come to the same.
@@ -65,7 +65,7 @@ class WindowSignificance:
         eps_bkg: working point of that method that has the smallest p-value by itself.
         p_local: the smallest p-value.
         z_local: the same in standard deviations.
-        p: probability that the smallest of the window is as small, by toys of the counts and the events that they share.
+        p: probability that the smallest of the window is as small, from normal variables that are correlated as tests that share events are.
         z: the same in standard deviations.
         trials: tests counted: methods, and x working points where these are tested one by one.
         trials_effective: independent ones that come to the same.
@@ -130,7 +130,7 @@ class Summary:
         config_sha256: checksum of everything in it that can change a number.
         n_events: events in the mass range.
         intake: what became of the events that were read.
-        p_global: probability that the smallest p-value of all tests is as small, by toys of the counts and the events that they share.
+        p_global: probability that the smallest p-value of all tests is as small, from normal variables that are correlated as tests that share events are.
         z_global: the same in standard deviations.
         trials: tests counted: windows x methods, and x working points where these are tested one by one.
         trials_effective: independent ones that come to the same.

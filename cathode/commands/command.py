@@ -65,7 +65,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         ),
         "schema": Command("print the JSON schema of the configuration or of a published result", "records:schema"),
         "completion": Command("print a script that completes these commands in a shell", "start:completion"),
-        "step": Command("one step of the workflow; `cathode step` lists them", "steps:step"),
+        "step": Command("one step of the workflow; `cathode step --help` lists them", "steps:step"),
     },
 }  # fmt: skip
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}

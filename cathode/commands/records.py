@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from cathode.commands.command import Run
+from cathode.commands.results import RUN, find_run
 from cathode.errors import ArtefactError
 
 
@@ -24,19 +25,19 @@ def show(parser: argparse.ArgumentParser) -> Run:
 
 def verify(parser: argparse.ArgumentParser) -> Run:
     """`cathode verify [RUN]`."""
-    parser.add_argument("folder", nargs="?", default="results/demo", help="folder of the run")
+    parser.add_argument("folder", metavar="RUN", nargs="?", help=RUN)
 
     def run(arguments: argparse.Namespace) -> None:
         from cathode.steps.records import verify_run
 
-        print(verify_run(Path(arguments.folder)))
+        print(verify_run(find_run(arguments.folder)))
 
     return run
 
 
 def timing(parser: argparse.ArgumentParser) -> Run:
     """`cathode timing [RUN]`."""
-    parser.add_argument("folder", nargs="?", default="results/demo", help="folder of the run")
+    parser.add_argument("folder", metavar="RUN", nargs="?", help=RUN)
     parser.add_argument("--out", metavar="FILE", help="write a web page instead of printing a table")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
 
@@ -49,12 +50,13 @@ def timing(parser: argparse.ArgumentParser) -> Run:
         from cathode.steps.run import refuse_foreign
         from cathode.version import __version__
 
-        folder = Path(arguments.folder)
+        given = arguments.folder and Path(arguments.folder)
+        folder = (
+            given if given and (given / "benchmarks").is_dir() else find_run(arguments.folder)
+        )  # of one that still runs, too
         rows = usage_of_run(folder)
         if not rows:
-            raise ArtefactError(
-                f"{folder}/benchmarks: found no benchmark files, expected the folder of a run, e.g. results/demo"
-            )
+            raise ArtefactError(f"{folder}/benchmarks: found no benchmark files, expected the folder of a run")
         if arguments.out:
             refuse_foreign([Path(arguments.out)], force=arguments.force)
             io.write(Text(render_timing(folder.name, rows)), Path(arguments.out), io.Made("timing", __version__, {}))

@@ -15,12 +15,12 @@ from cathode.errors import ArtefactError, ConfigError
 if TYPE_CHECKING:
     from cathode.summary import Summary
 
-_RUN = "folder of the run, its name under results/, or its configuration (default: the newest run under results/)"
+RUN = "folder of the run, its name under results/, or its configuration (default: the newest run under results/)"
 
 
 def open_report(parser: argparse.ArgumentParser) -> Run:
     """`cathode open [RUN]`."""
-    parser.add_argument("run_folder", metavar="RUN", nargs="?", help=_RUN)
+    parser.add_argument("run_folder", metavar="RUN", nargs="?", help=RUN)
 
     def run(arguments: argparse.Namespace) -> None:
         page = newest_report(find_run(arguments.run_folder))
@@ -32,7 +32,7 @@ def open_report(parser: argparse.ArgumentParser) -> Run:
 
 def why(parser: argparse.ArgumentParser) -> Run:
     """`cathode why [RUN]`."""
-    parser.add_argument("run_folder", metavar="RUN", nargs="?", help=_RUN)
+    parser.add_argument("run_folder", metavar="RUN", nargs="?", help=RUN)
     parser.add_argument(
         "--hunt", metavar="NAME", help="as m3500_cathode_0.01 (default: the one that the verdict quotes)"
     )
@@ -50,7 +50,7 @@ def why(parser: argparse.ArgumentParser) -> Run:
 
 def compare(parser: argparse.ArgumentParser) -> Run:
     """`cathode compare RUN RUN`."""
-    parser.add_argument("first", metavar="RUN", help=_RUN.partition(" (")[0])
+    parser.add_argument("first", metavar="RUN", help=RUN.partition(" (")[0])
     parser.add_argument("second", metavar="RUN")
 
     def run(arguments: argparse.Namespace) -> None:
@@ -63,7 +63,7 @@ def compare(parser: argparse.ArgumentParser) -> Run:
 
 def limit(parser: argparse.ArgumentParser) -> Run:
     """`cathode limit [RUN] [--signal TABLE]`."""
-    parser.add_argument("run_folder", metavar="RUN", nargs="?", help=_RUN)
+    parser.add_argument("run_folder", metavar="RUN", nargs="?", help=RUN)
     own = parser.add_argument_group("a signal of your own (minutes: it is injected, and everything is trained anew)")
     own.add_argument(
         "--signal",
@@ -171,7 +171,7 @@ def plot(parser: argparse.ArgumentParser) -> Run:
 
 def export(parser: argparse.ArgumentParser) -> Run:
     """`cathode export RUN FOLDER`."""
-    parser.add_argument("run_folder", metavar="RUN", help=_RUN.partition(" (")[0])
+    parser.add_argument("run_folder", metavar="RUN", help=RUN.partition(" (")[0])
     parser.add_argument("folder", metavar="FOLDER", help="a new folder")
     parser.add_argument("--style", help="of mplhep: ROOT, CMS, ATLAS, LHCb2 or ALICE (default: ROOT)")
 

@@ -58,7 +58,9 @@ class FlowDensity:
         progress: Progress | None = None,
     ) -> FlowDensity:
         """Fit one member per seed; arguments as in `HistogramDensity.fit`. Raises FitError when a loss is not finite."""
-        settings = settings or FlowSettings()
+        settings = FlowSettings(
+            **vars(settings or FlowSettings())
+        )  # as files keep it, whoever's defaults it was made of
         weights = np.ones((len(seeds), len(x))) if weights is None else weights
         scaler = LogitScaler.fit(x) if settings.scaling == "logit" else Gaussianiser.fit(x)
         log_m = np.log(m)

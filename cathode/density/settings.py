@@ -105,10 +105,21 @@ class FlowSettings:
         check_ranges(self, "background.maf, background.spline")
 
 
-SPLINE_SETTINGS = FlowSettings(
-    transform="spline", scaling="gaussian", blocks=2, hidden=64, layers=2, batch_norm=False, epochs=8, batch=1024,
-    learning_rate=2e-3, schedule="one_cycle", keep_epochs=1,
-)  # fmt: skip
+@dataclass(frozen=True)
+class SplineSettings(FlowSettings):
+    """Settings of the rational-quadratic autoregressive flow: a small one, trained in minutes."""
+
+    transform: Literal["affine", "spline"] = "spline"
+    scaling: Literal["logit", "gaussian"] = "gaussian"
+    blocks: int = within(2, 1, 100)
+    hidden: int = within(64, 1, 4096)
+    layers: int = within(2, 1, 16)
+    batch_norm: bool = False
+    epochs: int = within(8, 1, 10_000)
+    batch: int = within(1024, 16, 10_000_000)
+    learning_rate: float = within(2e-3, 0, 1, above=True)
+    schedule: Literal["constant", "one_cycle"] = "one_cycle"
+    keep_epochs: int = within(1, 1, 10_000)
 
 
 @dataclass(frozen=True)
@@ -136,7 +147,7 @@ class DensitySettings:
     histogram: HistogramSettings = HistogramSettings()
     location: LocationSettings = LocationSettings()
     maf: FlowSettings = FlowSettings()
-    spline: FlowSettings = SPLINE_SETTINGS
+    spline: SplineSettings = SplineSettings()
     settings: dict[str, Any] = field(default_factory=dict)
     mass: MassSettings = MassSettings()
 

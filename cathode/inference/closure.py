@@ -20,7 +20,7 @@ from cathode.inference.settings import ClosureSettings
 from cathode.regions import Interval, Window
 from cathode.results import Overdispersion, OverdispersionTable
 from cathode.stats.linked import link_effects
-from cathode.stats.random_effects import RandomEffects, random_effects, spread
+from cathode.stats.random_effects import RandomEffects, random_effects, spread, variance_of_ensemble
 from cathode.stats.settings import StatisticsSettings
 
 log = logging.getLogger(__name__)
@@ -282,10 +282,8 @@ def _excess(
         return 0.0
     position = _positions(others, region.centre, length)
     point = _point(others, index, c.eps_bkg, overdispersion, position, floor, shared)
-    found, (replicas, starts) = point.effects, region.layout
-    own = overdispersion / max(c.m, 1.0)
-    if replicas:
-        own += point.sigma_boot**2 * (1 + 1 / replicas) + point.sigma_init**2 / (replicas * starts)
+    found = point.effects
+    own = overdispersion / max(c.m, 1.0) + variance_of_ensemble(point.sigma_boot, point.sigma_init, region.layout)
     expected = b * float(np.exp(found.mu))
     error = np.sqrt(overdispersion * expected + expected**2 * (own + found.sigma**2))
     return float((c.n_obs - expected) / error)
@@ -336,12 +334,8 @@ def _point(
     n = np.array([c.n_obs for c in counts])
     b = np.array([max(c.n_bkg, 1e-3) for c in counts])
     template = np.array([1 / max(c.m, 1.0) for c in counts])
-    known2 = template.copy()
     boot, init = _pooled_spread(regions, index)
-    for k, r in enumerate(regions):
-        replicas, starts = r.layout
-        if replicas:
-            known2[k] += boot**2 * (1 + 1 / replicas) + init**2 / (replicas * starts)
+    known2 = template + [variance_of_ensemble(boot, init, r.layout) for r in regions]
     error = np.sqrt(known2)
     correlation = np.array([[shared.between(a, c, index) for a in regions] for c in regions])
     return ClosurePoint(

@@ -18,7 +18,7 @@ class ClosureSettings:
             runs anew only in those that are missing (fillers).
         guard: distance that they keep from the real one, in its widths, at least 0.5; a signal's tails reach there.
         hide_windows: hide all windows from the background models of all pseudo signal regions, so that no event of a window has a part in the
-            closure, and unblinding leaves it as it was validated. A blind hunt does. Windows do not test each other then, which makes a
+            closure, and unblinding leaves it as it was validated. A blind hunt does so in any case; only with this key does the unblinded one, too. Windows do not test each other then, which makes a
             scan expensive or impossible, and models have a longer way to bridge.
         correlation_length: how far biases of neighbouring regions are alike, in widths of the window (in the log of the mass).
         bootstraps: density replicas per filler, nested as in the signal region, only fewer (ten instead of

@@ -141,6 +141,8 @@ def _counting(row: pd.Series[Any]) -> Counting:
         sideband_ratio=float(row["expected_in_region"] / row["in_region"]),
         sideband_error=float(row["expected_in_region_error"] / row["expected_in_region"]),
         systematics=(("systematics", float(row["signal_systematics"])),) if row["signal_systematics"] > 0 else (),
+        overdispersion=float(row["overdispersion"]) if np.isfinite(row["overdispersion"]) else 1.0,
+        window=row["window"],
     )
 
 

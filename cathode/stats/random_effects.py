@@ -44,6 +44,15 @@ def spread(counts: Array, *, independent: bool = True) -> tuple[float, float]:
     return float(np.sqrt(max(0.0, (between - within) / counts.shape[-1]))), float(np.sqrt(max(0.0, within - poisson)))
 
 
+def variance_of_ensemble(boot: float, init: float, layout: tuple[int, int]) -> float:
+    """Relative variance of a mean over R bootstraps x K initialisations, `layout`, of the spreads `boot` and `init`; 0 without an ensemble.
+
+    boot^2 (1 + 1/R) + init^2 / (R K): a bootstrap measures the error of the data that all members share.
+    """
+    replicas, starts = layout
+    return boot**2 * (1 + 1 / replicas) + init**2 / (replicas * starts) if replicas else 0.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class RandomEffects:
     """The log-bias of a method at one mass, from the biases in other regions.

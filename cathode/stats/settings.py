@@ -30,7 +30,7 @@ _TAKEN = (
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """Pseudo-experiments: how many, how large, from what truth. Only `snakemake calibrate` runs them, for the first window.
+    """Pseudo-experiments: how many, how large, from what truth. `cathode calibrate` runs them: truth and injections of the first window, background-only hunts in all of them; a hunt with `statistics.overdispersion: calibrated` runs those of the classifier first.
 
     Attributes:
         classifier: pseudo-experiments of the classifier alone, data and reference drawn from one distribution.

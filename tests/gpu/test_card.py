@@ -22,7 +22,7 @@ from cathode.classifier.folds import Sample, assign_folds, cross_fit
 from cathode.classifier.settings import ClassifierSettings, NetworkSettings, TreeSettings
 from cathode.density.flows import FlowDensity
 from cathode.density.histogram import HistogramDensity
-from cathode.density.settings import SPLINE_SETTINGS, FlowSettings, HistogramSettings
+from cathode.density.settings import FlowSettings, HistogramSettings, SplineSettings
 from cathode.errors import FitError
 from cathode.numerics import Gradients, resolve_device
 
@@ -40,7 +40,7 @@ MODELS: dict[str, tuple[Any, Any]] = {
     "maf": (FlowDensity, FlowSettings(blocks=3, hidden=32, epochs=3, batch=512, learning_rate=2e-3, keep_epochs=2)),
     "spline": (
         FlowDensity,
-        FlowSettings(**{**vars(SPLINE_SETTINGS), "hidden": 24, "bins": 8, "epochs": 3, "batch": 512}),
+        SplineSettings(hidden=24, bins=8, epochs=3, batch=512),
     ),
 }
 TRUTH = LinearGaussian()
@@ -203,7 +203,7 @@ import sys, numpy as np
 sys.path.insert(0, {tests!r})
 from conftest import LinearGaussian
 from cathode.density.histogram import HistogramDensity
-from cathode.density.settings import HistogramSettings
+from cathode.density.settings import HistogramSettings, SplineSettings
 from cathode.numerics import resolve_device
 truth = LinearGaussian()
 m = truth.masses(8000, 1)

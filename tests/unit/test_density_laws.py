@@ -16,7 +16,7 @@ from cathode.density.flows import FlowDensity
 from cathode.density.histogram import HistogramDensity
 from cathode.density.registry import BUILT_IN, Density, density_class, is_transportable, settings_of
 from cathode.density.scaling import Gaussianiser, LogitScaler
-from cathode.density.settings import SPLINE_SETTINGS, DensitySettings, FlowSettings, HistogramSettings
+from cathode.density.settings import DensitySettings, FlowSettings, HistogramSettings, SplineSettings
 from cathode.errors import ArtefactError, ConfigError
 from cathode.events import Events
 from cathode.spectrum.sideband_model import MassModel
@@ -26,7 +26,7 @@ FOREIGN = "linear_density.LinearDensity"
 SMALL = DensitySettings(
     histogram=HistogramSettings(epochs=6, batch=512),
     maf=FlowSettings(blocks=3, hidden=32, epochs=20, batch=256, learning_rate=2e-3, keep_epochs=2),
-    spline=dataclasses.replace(SPLINE_SETTINGS, hidden=24, bins=8, epochs=8, batch=256),
+    spline=SplineSettings(hidden=24, bins=8, epochs=8, batch=256),
 )
 MODELS = (*BUILT_IN, FOREIGN)
 

@@ -171,3 +171,17 @@ def test_few_events_are_trained_on_for_more_epochs():
         lost[steps] = float(np.mean(truth - density.log_prob(test_x, test_mass, member=0)))
     assert lost[600] < 0.15
     assert lost[0] > 3 * lost[600]
+
+
+def test_a_section_that_says_one_thing_keeps_the_defaults_of_all_others():
+    """Its own defaults: those of `background.spline` were a MAF's as soon as one of its keys was given."""
+    plain = load_config({})
+    changed = load_config({"background": {"model": "spline", "spline": {"blocks": 3}}})
+    assert changed.background.spline == dataclasses.replace(plain.background.spline, blocks=3)
+    assert changed.background.spline.transform == "spline"
+    for kind in dataclasses_in(Config):
+        for field in dataclasses.fields(kind):
+            made = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+            if dataclasses.is_dataclass(made) and not isinstance(made, type):
+                assert made == type(made)(), f"{kind.__name__}.{field.name}"
+                assert type(made) is typing.get_type_hints(kind)[field.name], f"{kind.__name__}.{field.name}"
