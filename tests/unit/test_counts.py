@@ -10,8 +10,8 @@ from scipy.stats import norm, poisson
 from cathode.classifier.scores import MethodScores, SplitScores
 from cathode.errors import FitError
 from cathode.events import Events, Role
-from cathode.inference.background import combine, estimate_background
-from cathode.inference.closure import Closure, ClosurePoint, CountedRegion, combine_regions
+from cathode.inference.background import combine, estimate_background, half_ensembles
+from cathode.inference.closure import Closure, ClosurePoint, CountedRegion, combine_regions, link_points
 from cathode.inference.counts import count_passing, efficiency_scores, passing, select, select_events
 from cathode.inference.hunt import infer_blind
 from cathode.inference.truth import roc
@@ -202,7 +202,10 @@ def test_sic_of_two_gaussians_is_analytic():
     for eps in (0.1, 0.01):
         assert r.sic(eps) == pytest.approx(norm.sf(norm.isf(eps) - 2) / np.sqrt(eps), rel=0.03)
     assert r.auc == pytest.approx(norm.cdf(2 / np.sqrt(2)), abs=0.003)
-    assert r.max_sic() >= r.sic(0.01) * 0.97
+    assert r.max_sic() == pytest.approx(4.40, rel=0.03)  # of the curve above the floor
+    rng = np.random.default_rng(12)
+    small = roc(rng.normal(2, 1, 2000), rng.normal(0, 1, 2000))  # without a floor: 5.7, of a few events
+    assert small.max_sic() == pytest.approx(norm.sf(norm.isf(small.sic_floor) - 2) / np.sqrt(small.sic_floor), rel=0.12)
 
 
 def test_copies_of_one_event_count_once():
@@ -375,3 +378,44 @@ def test_a_working_point_without_any_reference_is_refused_in_words():
     empty = dataclasses.replace(count_passing((make_scores(),), 0.01), n_bkg=0.0, m=0.0, member_counts=(0.0,) * 10)
     with pytest.raises(FitError, match=r"cathode at 0\.01: found no event of the reference behind its cuts"):
         combine("cathode", empty, (5, 2), None, StatisticsSettings(), 1.0)
+
+
+def test_weights_of_the_reference_make_another_background_of_it():
+    """Events drawn half a standard deviation too high, weighted back to the background: what passes is that of the weighted ones."""
+    s = make_scores(n=20000, tau=4, members=(0, 0))
+    x = s.ref_score + 0.5
+    s = dataclasses.replace(s, ref_score=x, ref_weight=np.exp(-0.5 * x + 0.125))
+    c = count_passing((s,), 0.1)
+    assert c.n_bkg == pytest.approx(20000 * norm.sf(norm.isf(0.1) + 0.5), rel=0.06)  # 2055 without weights
+    assert abs(c.n_obs - c.n_bkg) < 4 * np.sqrt(c.n_bkg * (1 + 1 / c.tau))
+
+
+def test_half_of_the_members_expect_what_the_other_half_sees():
+    found = half_ensembles((make_scores(n=20000),), 0.01)
+    assert (found.observed, found.background) == pytest.approx((200, 200), abs=45)
+
+
+def test_the_sequential_estimate_leaves_the_first_fold_out_and_is_as_significant():
+    def without_first(score: np.ndarray, fold: np.ndarray) -> np.ndarray:
+        return np.where(fold == 0, np.nan, score).astype(np.float32)
+
+    s = make_scores(n_signal=100)
+    s = dataclasses.replace(
+        s, sequential_score=without_first(s.score, s.fold), ref_sequential_score=without_first(s.ref_score, s.ref_fold)
+    )
+    c = count_passing((s.sequential(),), 0.01)
+    assert c.n_sr == (s.fold > 0).sum()
+    assert c.n_obs == pytest.approx(passing((s,), 0.01)[s.fold > 0].sum())
+    e = estimate(s, closure_of(TESTS, 0.01))
+    assert 0.8 * e.z() < e.sequential_z() < e.z()
+
+
+@pytest.mark.parametrize(("shift", "factor"), [("always", 0.8), ("positive", 1.0)])
+def test_a_bias_that_would_lower_the_background_is_applied_as_configured(shift, factor):
+    low = point_of(np.full(5, 80.0), np.full(5, 100.0), 0.01).with_overdispersion(1.0)
+    c = count_passing((make_scores(),), 0.1)
+    found = combine("cathode", c, (5, 2), low, StatisticsSettings(shift=shift), 1.0)
+    assert found.n_bkg / c.n_bkg == pytest.approx(factor)
+    two = (low, dataclasses.replace(low, eps_bkg=0.01, floor=0.05))
+    assert link_points(two, StatisticsSettings(link_working_points=False)) == two
+    assert link_points(two, StatisticsSettings()) != two

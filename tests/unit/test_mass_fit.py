@@ -224,6 +224,9 @@ def test_rounded_masses_are_fitted_on_their_grid(step):
         m = m[m < 8000]
         m = m if step == 0 else np.round(m / step) * step
         model = MassModel.fit(m, window)
+        if step:
+            own = np.unique(m[window.in_signal(m)])
+            assert model.counted == pytest.approx((own[0] - step / 2, own[-1] + step / 2))
         value, error = model.expected()
         pulls.append((window.in_signal(m).sum() - value) / np.hypot(error, np.sqrt(value)))
         good.append(model.p_value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cathode.density.ensemble import bootstrap_weights
 from cathode.stats.random_effects import _freedom, nested_anova, random_effects, spread
 
 
@@ -75,6 +76,7 @@ def test_zeros_and_small_counts_are_not_a_bias():
 
 def test_no_event_anywhere_is_cut_and_not_infinite():
     found = random_effects(np.zeros(5), np.full(5, 0.4), np.full(5, 0.1))
+    assert found.mean == pytest.approx(np.log(0.5 / 2))  # half an event in total
     assert np.isfinite(found.mu)
     assert np.isfinite(found.sigma)
 
@@ -180,3 +182,18 @@ def test_predictions_for_a_new_region_have_the_error_that_is_said(scatter):
     width = np.std(pulls)
     assert abs(np.mean(pulls)) < 0.2
     assert (0.2 < width < 0.85) if scatter == 0 else (0.75 < width < 1.35), width
+
+
+def test_members_that_select_from_one_sample_have_no_noise_to_subtract():
+    """The default template transports recorded events: known spreads are found as they are, where subtracting Poisson's would leave nothing of the smaller."""
+    rng = np.random.default_rng(0)
+    counts = 400 * (1 + 0.08 * rng.normal(size=(300, 10, 1)) + 0.05 * rng.normal(size=(300, 10, 2)))
+    assert spread(counts, independent=False) == pytest.approx((0.08, 0.05), rel=0.06)
+    assert spread(counts)[1] < 0.02
+
+
+def test_bootstrap_weights_are_one_set_per_replica_for_all_its_initialisations():
+    w = bootstrap_weights(20_000, 3, 2, seed=1)
+    np.testing.assert_array_equal(w[0::2], w[1::2])
+    assert len(np.unique(w, axis=0)) == 3
+    assert (w.mean(), w.var()) == pytest.approx((1, 1), abs=0.03)

@@ -152,3 +152,15 @@ def test_a_foreign_file_is_refused_with_what_it_lacks(table, tmp_path):
         ScanTable.read(tmp_path / "elsewhere.csv")
     with pytest.raises(ArtefactError, match=re.escape("found ending .txt, expected .csv or .parquet")):
         table.write(tmp_path / "scan.txt")
+
+
+def test_overdispersion_is_in_the_limits_that_it_gives_back():
+    c = dataclasses.replace(
+        counting(200, 183.0, 860, initialisation=0.5 / 183, bootstrap=2 / 183, non_closure=9.7 / 183, nu=12, sideband=(17700 / 18000, 120 / 17700)),
+        overdispersion=1.5,
+    )  # fmt: skip
+    obs, bands = upper_limit(build_workspace(c))
+    h = dataclasses.replace(
+        GOOD, n_obs=200, overdispersion=1.5, limit=Limit(s_obs=obs, s_exp=bands), n_sr_expected=ExpectedEvents(value=17700.0, fit_error=120.0)
+    )  # fmt: skip
+    assert ScanTable.of(summary(h)).limits().frame["limit"][0] == pytest.approx(obs, rel=1e-4)
