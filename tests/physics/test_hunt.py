@@ -186,6 +186,10 @@ def test_reference_classifiers_find_the_signal(method):
     truth = cathode.evaluate(p.events, p.labels, scores, window=WINDOW, working_points=POINTS)
     assert truth.entries[0].auc > (0.97 if method == "supervised" else 0.85)
     assert truth.entries[1].sic > 5
+    # only the supervised one learns from labelled signal that is in no data
+    fewer = p.spare[np.arange(50)]
+    again = cathode.score_reference(p.events, p.labels, fewer, window=WINDOW, method=method, classifier=CLASSIFIER)
+    assert np.array_equal(again.splits[0].score, scores.splits[0].score) == (method == "idealised")
 
 
 def test_the_wrong_verb_for_a_method_is_refused():
