@@ -55,7 +55,7 @@ try:
     INPUTS = list(input_sha256(DATA_FILES).values())
     REFERENCE_FILES = reference_files(CONFIG.data, CONFIG.spectrum)
     REFERENCE_INPUTS = list(
-        input_sha256(REFERENCE_FILES, key="spectrum.reference_files").values()
+        input_sha256(REFERENCE_FILES, key=CONFIG.spectrum.key).values()
     )
     refuse_reference(CONFIG, REFERENCE_FILES, INPUTS, REFERENCE_INPUTS)
     OTHERS = []

@@ -72,7 +72,7 @@ def reference_data(data: DataSettings, spectrum: SpectrumSettings) -> DataSettin
     files = spectrum.reference_files or ((spectrum.reference_histogram,) if spectrum.reference_histogram else ())
     if not files:
         return None
-    return dataclasses.replace(data, source="files", files=files, label=None, identifiers=())
+    return dataclasses.replace(data, source="files", files=files)
 
 
 def reference_files(data: DataSettings, spectrum: SpectrumSettings) -> list[Path]:
@@ -80,9 +80,7 @@ def reference_files(data: DataSettings, spectrum: SpectrumSettings) -> list[Path
     named = reference_data(data, spectrum)
     if named is None:
         return []
-    return input_files(
-        named, key="spectrum.reference_files" if spectrum.reference_files else "spectrum.reference_histogram"
-    )
+    return input_files(named, key=spectrum.key)
 
 
 def split_tree(pattern: str) -> tuple[str, str | None]:

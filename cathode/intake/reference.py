@@ -21,7 +21,6 @@ from cathode.spectrum.settings import SpectrumSettings
 
 log = logging.getLogger(__name__)
 
-KEY = "spectrum.reference_files"
 _COLUMNS = ("low", "high", "expected", "error")
 
 
@@ -38,7 +37,7 @@ def read_reference(*, data: DataSettings, spectrum: SpectrumSettings, mass_range
     paths = reference_files(data, spectrum)
     if spectrum.reference_histogram:
         if len(paths) > 1:
-            raise DataError(f"spectrum.reference_histogram: found {len(paths)} files, expected one")
+            raise DataError(f"{spectrum.key}: found {len(paths)} files, expected one")
         return Reference(histogram=read_histogram(paths[0], data.unit), inputs=input_sha256(paths))
     available = column_names(named)
     weight = spectrum.reference_weight
@@ -56,15 +55,15 @@ def read_reference(*, data: DataSettings, spectrum: SpectrumSettings, mass_range
     try:
         prepared = prepare_events(named, InjectionSettings(), mass_range, seed=seed)
     except DataError as error:
-        raise DataError(f"{KEY}: {error}") from error
+        raise DataError(f"{spectrum.key}: {error}") from error
     events, label = prepared.events, prepared.labels.label
     background = label == 0 if prepared.labels.known else np.ones(len(events), dtype=bool)
     weights = None if weight is None else np.asarray(events.identifiers[0], dtype=float)
     if weights is not None and not np.isfinite(weights).all():
-        raise DataError(f"{KEY}: column {weight} has NaN or infinite values, expected weights")
-    log.info("%s: %s", KEY, prepared.intake.sentence)
+        raise DataError(f"{spectrum.key}: column {weight} has NaN or infinite values, expected weights")
+    log.info("%s: %s", spectrum.key, prepared.intake.sentence)
     if not background.all():
-        log.info("%s: %d events with %s 1 are left out", KEY, int((~background).sum()), data.label)
+        log.info("%s: %d events with %s 1 are left out", spectrum.key, int((~background).sum()), data.label)
     return Reference(
         mass=events.mass[background],
         weight=None if weights is None else weights[background],

@@ -60,3 +60,8 @@ class SpectrumSettings:
     def has_reference(self) -> bool:
         """Whether a file is named."""
         return bool(self.reference_files or self.reference_histogram)
+
+    @property
+    def key(self) -> str:
+        """The key that names it, for messages."""
+        return "spectrum.reference_histogram" if self.reference_histogram else "spectrum.reference_files"

@@ -48,7 +48,7 @@ def refuse_inputs_in_run_folder(config: Config, inputs: Sequence[Path], *, key: 
 
 def refuse_reference(config: Config, files: Sequence[Path], inputs: Sequence[str], reference: Sequence[str]) -> None:
     """Raise ConfigError for `files` of the inclusive scan's reference, of checksums `reference`, that a run would overwrite, or that are its data, of checksums `inputs`."""
-    key = "spectrum.reference_files" if config.spectrum.reference_files else "spectrum.reference_histogram"
+    key = config.spectrum.key
     refuse_inputs_in_run_folder(config, files, key=key)
     for path, checksum in zip(files, reference, strict=True):
         if checksum in inputs:
